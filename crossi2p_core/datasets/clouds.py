@@ -1,0 +1,137 @@
+"""Read a point cloud file of any common kind into a checked `PointCloud`."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..types import PointCloud
+
+FORMATS = (".bin", ".pcd", ".ply", ".npy", ".npz")
+BIN_FIELDS = ("x", "y", "z", "intensity")
+
+# What drivers and tools call the same quantity, lower case.
+INTENSITY = ("intensity", "i", "reflectivity", "reflectance", "remission", "scalar_intensity")
+RING = ("ring", "channel", "laser_id", "row")
+TIME = ("time", "t", "timestamp", "time_offset", "offset_time")
+
+MAX_INTENSITY = 1e6  # a count no sensor reaches; keeps a damaged value from flattening all others to zero by overflow
+ABSOLUTE_TIME = 1e4  # seconds; no scan lasts that long, so larger times are since an epoch
+
+
+def read_cloud(path: str | Path, fields: Sequence[str] = BIN_FIELDS) -> PointCloud:
+    """The points of one scan, in its own (LiDAR) frame.
+
+    .bin: float32 rows of `fields`, e.g. KITTI (x, y, z, intensity) or nuScenes with a fifth, ring. .pcd and .ply: ascii
+    or binary. .npy: (N, 3 or more) numbers in the order of `fields`, or a structured array. .npz: `xyz` or `points`
+    (N, 3), and `intensity`, `ring`, `time` (N,) where known.
+    Raises InputError for a missing or truncated file, an odd size, an unknown format, or no usable point.
+    """
+    path = Path(path)
+    try:
+        columns = _read_columns(path, fields)
+    except OSError as error:
+        raise InputError(f"cannot read the cloud {path}: {error.strerror or error}; check the path and its permissions"
+                         ) from error
+    return cloud_from_columns(columns, str(path))
+
+
+def cloud_from_columns(columns: Mapping[str, np.ndarray], where: str) -> PointCloud:
+    """A checked cloud from named columns of N numbers each: x, y, z in metres, and intensity, ring, time if present.
+
+    Names are compared in lower case. Whole-number times are nanoseconds, others seconds. Raises InputError where
+    x, y, z are missing, no point is finite, or a column is not numeric; `where` names the cloud in the message.
+    """
+    named = {name.lower(): np.asarray(values).reshape(-1) for name, values in columns.items()}
+    for name, values in named.items():
+        if values.dtype.kind not in "fiu":
+            raise InputError(f"the field {name} of the cloud {where} is not numeric; write it as float32")
+    if not {"x", "y", "z"} <= named.keys():
+        raise InputError(f"the cloud {where} has no fields x, y, z (it has {', '.join(named) or 'none'})")
+    if not len(named["x"]):
+        raise InputError(f"the cloud {where} is empty; give a scan that has points")
+    with np.errstate(invalid="ignore", over="ignore"):
+        xyz = np.stack([named[axis] for axis in "xyz"], axis=1)  # (N, 3)
+        cloud = PointCloud.from_arrays(xyz, _intensity(named), _first(named, RING), _seconds(named))
+    if not len(cloud):
+        raise InputError(f"none of the {len(xyz)} points of the cloud {where} is finite and away from the origin; "
+                         "check how it was written")
+    return cloud
+
+
+def _read_columns(path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
+    """The file's columns by name; the ending decides the format."""
+    suffix = path.suffix.lower()
+    if suffix == ".bin":
+        return _read_bin(path, fields)
+    if suffix == ".pcd":
+        from .pcd import read_pcd
+
+        return read_pcd(path)
+    if suffix == ".ply":
+        from .ply import read_ply
+
+        return read_ply(path)
+    if suffix in (".npy", ".npz"):
+        return _read_numpy(path, fields)
+    raise InputError(f"{path} is no known cloud format; give one of {', '.join(FORMATS)}")
+
+
+def _read_bin(path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
+    data, row = path.read_bytes(), 4 * len(fields)
+    if len(data) % row:
+        raise InputError(f"the cloud {path} has {len(data)} bytes, not a whole number of {row}-byte points "
+                         f"({', '.join(fields)} as float32); it is truncated or of another format")
+    table = np.frombuffer(data, "<f4").reshape(-1, len(fields))  # (N, F)
+    return {name: table[:, k] for k, name in enumerate(fields)}
+
+
+def _read_numpy(path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return _table_columns(loaded, path, fields)
+            arrays = {name: loaded[name] for name in loaded.files}
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+        raise InputError(f"the cloud {path} is not a complete numpy file of plain numbers; write it again") from error
+    key = next((name for name in ("xyz", "points") if name in arrays), None)
+    if key is None:
+        raise InputError(f"the cloud {path} has no array xyz or points (it has {', '.join(arrays) or 'none'})")
+    columns = _table_columns(arrays.pop(key), path, fields)
+    size = len(columns["x"])
+    return columns | {name: values for name, values in arrays.items() if values.shape == (size,)}
+
+
+def _table_columns(table: np.ndarray, path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
+    """Columns of a structured (N,) array or of an (N, F) table in the order of `fields`."""
+    if table.dtype.names:
+        return {name: table[name] for name in table.dtype.names}
+    if table.ndim != 2 or table.shape[1] < 3:
+        raise InputError(f"the cloud {path} needs an (N, 3) or wider array of x, y, z, ...; this one is {table.shape}")
+    return {name: table[:, k] for k, name in enumerate(fields[:table.shape[1]])}
+
+
+def _first(named: Mapping[str, np.ndarray], aliases: Sequence[str]) -> np.ndarray | None:
+    return next((named[name] for name in aliases if name in named), None)
+
+
+def _intensity(named: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    values = _first(named, INTENSITY)
+    return None if values is None else np.clip(np.nan_to_num(values.astype(np.float64)), 0, MAX_INTENSITY)
+
+
+def _seconds(named: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """Times relative to the scan: whole numbers are nanoseconds, and times since an epoch start at the first point."""
+    values = _first(named, TIME)
+    if values is None:
+        return None
+    offset = values.min() if values.dtype.kind in "iu" else 0
+    seconds = (values - offset) * 1e-9 if values.dtype.kind in "iu" else values.astype(np.float64)
+    first = np.nanmin(seconds, initial=np.inf)
+    return seconds - first if abs(first) > ABSOLUTE_TIME else seconds

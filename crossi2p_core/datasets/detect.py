@@ -1,0 +1,108 @@
+"""Find out which layout a path has, and open it with the reader that knows it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from ..errors import InputError
+from .source import Collection, Source
+
+# (module, class, what it looks for). Each module has `matches(path: Path) -> bool`, cheap and without side effects, and
+# the class is called as Class(path, **options). More specific layouts come first. Modules are imported when needed.
+READERS = (
+    ("kitti_raw", "KittiRawSource", "a KITTI raw drive (image_02/data and velodyne_points/data)"),
+    ("kitti_odometry", "KittiOdometrySource", "KITTI odometry (sequences/00/velodyne, calib.txt, times.txt)"),
+    ("kitti_object", "KittiObjectSource", "KITTI object (training/image_2, velodyne, calib)"),
+    ("compact", "CompactSource", "the compact layout (index.json, NAME.jpg, NAME.npz)"),
+    ("pairs", "PairsSource", "pairs (image, cloud and calib.json in one folder per pair, or NAME.jpg, NAME.bin, NAME.json)"),
+    ("nuscenes", "NuscenesSource", "nuScenes (v1.0-*/scene.json beside samples/)"),
+    ("rosbag", "RosbagSource", "a ROS 2 bag (metadata.yaml, .mcap, .db3) or a ROS 1 .bag"),
+)
+SYNTHETIC = "synthetic:"
+MAX_DEPTH = 3  # folders below the given one in which sources are looked for
+MAX_FOLDERS = 2000  # a guard for paths such as the root of a disk
+
+
+def open_source(path: str | Path, camera: str | None = None, **options: Any) -> Source:
+    """Open whatever is at `path`: a recording, a folder of recordings, or `synthetic:street?seed=0&frames=10`.
+
+    camera: which camera, in the recording's own terms (`image_03`, `CAM_FRONT`, an image topic); None is its default.
+    options: passed on to the reader. Raises InputError, saying what was looked for, where nothing fits.
+    """
+    given = {name: value for name, value in {"camera": camera, **options}.items() if value is not None}
+    if str(path).startswith(SYNTHETIC):
+        return _open_synthetic(str(path), given)
+    path = Path(path)
+    try:
+        if not path.exists():
+            raise InputError(f"{path} does not exist; give a recording or a folder of recordings")
+        found = list(_find_sources(path))
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename or path}: {error.strerror or error}; check its permissions"
+                         ) from error
+    if not found:
+        raise InputError(f"{path} is no recording that crossi2p knows; looked for: " + "; ".join(r[2] for r in READERS))
+    if found[0][0] == path:
+        return _construct(*found[0], given)
+    parts = [(where.relative_to(path).as_posix(), _construct(where, name, given)) for where, name in found]
+    return Collection(path, parts)
+
+
+def _find_sources(path: Path) -> Iterator[tuple[Path, str]]:
+    """(path, reader module) of `path` itself or, where it is none, of the sources below it, in sorted order."""
+    budget = MAX_FOLDERS
+    stack = [(path, 0)]
+    while stack and budget:
+        folder, depth = stack.pop()
+        budget -= 1
+        name = _matching_reader(folder)
+        if name is not None:
+            yield folder, name
+        elif depth < MAX_DEPTH and folder.is_dir():
+            children = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
+            stack += [(child, depth + 1) for child in sorted(children, reverse=True)]
+
+
+def _matching_reader(path: Path) -> str | None:
+    present = (name for name, _, _ in READERS if find_spec(f".{name}", __package__))
+    return next((name for name in present if import_module(f".{name}", __package__).matches(path)), None)
+
+
+def _construct(path: Path, reader: str, options: dict[str, Any]) -> Source:
+    """Call the reader's class; an option it does not have is the caller's mistake, told in words."""
+    class_name = next(cls for name, cls, _ in READERS if name == reader)
+    cls = getattr(import_module(f".{reader}", __package__), class_name)
+    known = inspect.signature(cls).parameters
+    for option in options:
+        if option not in known:
+            raise InputError(f"{path} is {cls.kind}, which has no choice of {option}; leave that option out")
+    try:
+        return cls(path, **options)
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename or path}: {error.strerror or error}; check its permissions"
+                         ) from error
+
+
+def _open_synthetic(address: str, options: dict[str, Any]) -> Source:
+    """`synthetic:KIND?seed=0&frames=10`: the generated world as a source; numbers in the address become integers."""
+    from .synthetic import SyntheticSource
+
+    kind, _, query = address[len(SYNTHETIC):].partition("?")
+    known = inspect.signature(SyntheticSource).parameters
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in known or name == "kind":
+            raise InputError(f"{address}: unknown option {name!r}; write for example synthetic:street?seed=0&frames=10")
+        options[name] = _whole_number(value, address) if name in ("seed", "frames") else value
+    return SyntheticSource(kind, **options)
+
+
+def _whole_number(text: str, address: str) -> int:
+    if not text.isdigit():
+        raise InputError(f"{address}: {text!r} is no whole number; write for example synthetic:street?seed=0&frames=10")
+    return int(text)

@@ -1,0 +1,132 @@
+"""What every reader is: a lazy sequence of samples that can describe itself without reading all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, overload
+
+from ..errors import InputError
+from ..types import Camera, Sample
+
+
+class Source(Sequence[Sample]):
+    """Frames of one recording. Nothing but names and calibration is read before a frame is asked for.
+
+    A reader sets `kind`, calls `super().__init__(path, names)` and writes `_load`. Names are unique and sorted.
+    """
+
+    kind: str = "source"
+
+    def __init__(self, path: str | Path, names: Sequence[str]) -> None:
+        self.path = Path(path)
+        self.names = list(names)
+        if not self.names:
+            raise InputError(f"{self.path} ({self.kind}) holds no frame with both image and scan; check the folder")
+
+    def _load(self, index: int) -> Sample:
+        """The sample number `index`, 0 <= index < len(self); raises InputError where its files cannot be used."""
+        raise NotImplementedError
+
+    def _facts(self) -> dict[str, Any]:
+        """What `describe` tells beside kind, path and names; a reader that knows more than one rig adds to it."""
+        return sample_facts(self[0])
+
+    def describe(self) -> dict[str, Any]:
+        """What is in here, ready for JSON: kind, path, frames, first, last, rigs, cameras, has_truth, has_poses.
+
+        `has_truth`: the recorded T_cam_lidar is known. Readers may add `notes`, sentences about what was left out.
+        """
+        head = {"kind": self.kind, "path": str(self.path), "frames": len(self)}
+        return head | {"first": self.names[0], "last": self.names[-1]} | self._facts()
+
+    def index_of(self, name: str) -> int:
+        """Position of the frame called `name`; raises InputError where there is none."""
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise InputError(f"{self.path} has no frame {name!r}; its frames run from {self.names[0]!r} "
+                             f"to {self.names[-1]!r}") from None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> Source: ...
+    def __getitem__(self, index: int | slice) -> Sample | Source:
+        """One sample, read now, or a lazy view of several. Raises IndexError past the end, as sequences do."""
+        if isinstance(index, slice):
+            return View(self, range(len(self))[index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"frame {index} of {len(self)}")
+        return self._load(range(len(self))[index])
+
+    def __iter__(self) -> Iterator[Sample]:
+        for index in range(len(self)):
+            yield self._load(index)
+
+
+class View(Source):
+    """Some frames of another source, in the given order, still unread; may be empty."""
+
+    def __init__(self, parent: Source, indices: Sequence[int]) -> None:
+        self.parent, self.indices, self.kind = parent, list(indices), parent.kind
+        self.path = parent.path
+        self.names = [parent.names[i] for i in self.indices]
+
+    def _load(self, index: int) -> Sample:
+        return self.parent[self.indices[index]]
+
+    def describe(self) -> dict[str, Any]:
+        """As `Source.describe`; an empty view has only kind, path and frames = 0."""
+        return super().describe() if self.names else {"kind": self.kind, "path": str(self.path), "frames": 0}
+
+
+class Collection(Source):
+    """Several sources below one folder as one; names and rigs are prefixed with the path below that folder."""
+
+    def __init__(self, path: Path, parts: Sequence[tuple[str, Source]]) -> None:
+        kinds = {source.kind for _, source in parts}
+        self.kind = kinds.pop() if len(kinds) == 1 else "collection"
+        self.parts = list(parts)
+        self._where = [(k, i) for k, (_, source) in enumerate(parts) for i in range(len(source))]
+        super().__init__(path, [f"{prefix}/{name}" for prefix, source in parts for name in source.names])
+
+    def _load(self, index: int) -> Sample:
+        part, inner = self._where[index]
+        prefix, source = self.parts[part]
+        return _prefixed(source[inner], prefix)
+
+    def _facts(self) -> dict[str, Any]:
+        told = [(prefix, source.describe()) for prefix, source in self.parts]
+        cameras = {f"{prefix}/{rig}": text for prefix, one in told for rig, text in one["cameras"].items()}
+        notes = [f"{prefix}: {note}" for prefix, one in told for note in one.get("notes", [])]
+        return {
+            "rigs": len(cameras),
+            "cameras": cameras,
+            "has_truth": all(one["has_truth"] for _, one in told),
+            "has_poses": all(one["has_poses"] for _, one in told),
+        } | ({"notes": notes} if notes else {})
+
+
+def sample_facts(sample: Sample) -> dict[str, Any]:
+    """The part of `describe` that one sample can tell, for sources in which all frames share its rig."""
+    return {
+        "rigs": 1,
+        "cameras": {sample.rig: camera_words(sample.camera)},
+        "has_truth": sample.T_cam_lidar is not None,
+        "has_poses": sample.T_world_lidar is not None,
+    }
+
+
+def camera_words(camera: Camera) -> str:
+    """A camera in a few words: size, distortion model, focal length in pixels."""
+    return f"{camera.width}x{camera.height} {camera.model} f={camera.K[0, 0]:.1f}px"
+
+
+def _prefixed(sample: Sample, prefix: str) -> Sample:
+    """The same sample under the name and rig it has in a collection."""
+    return replace(sample, name=f"{prefix}/{sample.name}", rig=f"{prefix}/{sample.rig}")
