@@ -1,0 +1,49 @@
+# make demo   set up .venv and run the main job on a synthetic street
+# make test   set up .venv and run the tests (README tells what else there is)
+# PYTHON=python3.12 picks the interpreter, VENV=dir the environment, OUT=dir where the demo writes.
+
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= out/demo
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.crossi2p-installed
+
+# A sourced ROS distribution would put its own numpy, cv2 and pytest plugins before those of the environment.
+unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH COLCON_PREFIX_PATH CMAKE_PREFIX_PATH
+export PYTHONNOUSERSITE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: install demo test test-slow lint results clean
+.DEFAULT_GOAL := install
+
+install: $(STAMP)
+
+$(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "crossi2p needs Python 3.10 or newer as $(PYTHON); name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "$(PYTHON) has no venv module; install it first: sudo apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing crossi2p and what it needs into $(VENV) (minutes the first time)"
+	$(BIN)/python -m pip install --quiet --editable '.[viz,test]' --constraint constraints.txt
+	@touch $@
+
+demo: install
+	@$(BIN)/python -m crossi2p_core.demo --out $(OUT)
+
+# Two workers with one thread each: the tests are many small jobs, and torch's own threads would only fight over the cores.
+test: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+results: install
+	$(BIN)/python -m benchmarks.results
+
+clean:
+	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

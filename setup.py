@@ -1,0 +1,44 @@
+"""Build of the ament_python package `crossi2p_ros`, which carries `crossi2p_core`, the part without ROS."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = "crossi2p_ros"
+
+# open3d draws the window of `crossi2p view`; it is large, and new Pythons wait months for its wheels, so nothing else uses it.
+OPEN3D = 'open3d>=0.18; python_version < "3.15"'
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Camera-LiDAR extrinsics from one image and one scan, judged, with and without ROS 2",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["crossi2p_core", "crossi2p_core.*", "crossi2p_ros", "crossi2p_ros.*"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml", "LICENSE"]),
+        (f"share/{NAME}/launch", glob("launch/*.launch.py")),
+        (f"share/{NAME}/config", glob("config/*.yaml") + glob("config/*.xml")),
+        (f"share/{NAME}/rviz", glob("rviz/*.rviz")),
+    ],
+    install_requires=[
+        "numpy>=1.24",
+        "torch>=2.4",
+        "scipy>=1.10",
+        "opencv-python-headless>=4.8",
+        "poselib>=2.0",
+        "rosbags>=0.10",
+        "typer>=0.12",
+        "rich>=13",
+        "pyyaml>=6",
+        "safetensors>=0.4",
+    ],
+    extras_require={
+        "viz": [OPEN3D, "matplotlib>=3.8"],
+        "test": ["pytest>=7.4", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.8", "mypy>=1.13", "types-PyYAML"],
+    },
+    zip_safe=False,
+    entry_points={"console_scripts": ["crossi2p = crossi2p_core.cli:main"]},
+)
