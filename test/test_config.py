@@ -47,7 +47,8 @@ def test_defaults_where_nothing_is_given(tmp_path: Path) -> None:
 
 def test_values_are_filled_in_at_every_level(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text("solver: {threshold_px: 2, scales: [1e-0, 8]}\nseed: 7\nlevels:\n- {iterations: 5}\nlimits: {a: 1}\n")
+    path.write_text("solver: {threshold_px: 2, scales: [1e-0, 8]}\nseed: 7\n"
+                    "levels:\n- {iterations: 5}\nlimits: {a: 1}\n")
     assert load_config(Whole, path) == Whole(
         solver=Solver(threshold_px=2.0, scales=(1.0, 8.0)), seed=7, levels=(Solver(iterations=5),), limits={"a": 1.0})
 
