@@ -20,7 +20,7 @@ READERS = (
     ("kitti_odometry", "KittiOdometrySource", "KITTI odometry (sequences/00/velodyne, calib.txt, times.txt)"),
     ("kitti_object", "KittiObjectSource", "KITTI object (training/image_2, velodyne, calib)"),
     ("compact", "CompactSource", "the compact layout (index.json, NAME.jpg, NAME.npz)"),
-    ("pairs", "PairsSource", "pairs (image, cloud and calib.json in one folder per pair, or NAME.jpg, NAME.bin, NAME.json)"),
+    ("pairs", "PairsSource", "pairs (a folder each of image, cloud, calib.json; or NAME.jpg, NAME.bin, NAME.json)"),
     ("nuscenes", "NuscenesSource", "nuScenes (v1.0-*/scene.json beside samples/)"),
     ("rosbag", "RosbagSource", "a ROS 2 bag (metadata.yaml, .mcap, .db3) or a ROS 1 .bag"),
 )
@@ -49,9 +49,12 @@ def open_source(path: str | Path, camera: str | None = None, **options: Any) -> 
     if not found:
         raise InputError(f"{path} is no recording that crossi2p knows; looked for: " + "; ".join(r[2] for r in READERS))
     if found[0][0] == path:
-        return _construct(*found[0], given)
-    parts = [(where.relative_to(path).as_posix(), _construct(where, name, given)) for where, name in found]
-    return Collection(path, parts)
+        source: Source = _construct(*found[0], given)
+    else:
+        parts = [(where.relative_to(path).as_posix(), _construct(where, name, given)) for where, name in found]
+        source = Collection(path, parts)
+    source.options = given
+    return source
 
 
 def _find_sources(path: Path) -> Iterator[tuple[Path, str]]:
@@ -99,10 +102,12 @@ def _open_synthetic(address: str, options: dict[str, Any]) -> Source:
         if name not in known or name == "kind":
             raise InputError(f"{address}: unknown option {name!r}; write for example synthetic:street?seed=0&frames=10")
         options[name] = _whole_number(value, address) if name in ("seed", "frames") else value
-    return SyntheticSource(kind, **options)
+    source = SyntheticSource(kind, **options)
+    source.options = options
+    return source
 
 
 def _whole_number(text: str, address: str) -> int:
-    if not text.isdigit():
+    if not text.isdecimal():
         raise InputError(f"{address}: {text!r} is no whole number; write for example synthetic:street?seed=0&frames=10")
     return int(text)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, overload
 
 from ..errors import InputError
@@ -18,6 +20,7 @@ class Source(Sequence[Sample]):
     """
 
     kind: str = "source"
+    options: Mapping[str, Any] = MappingProxyType({})  # what `open_source` was given beside the path
 
     def __init__(self, path: str | Path, names: Sequence[str]) -> None:
         self.path = Path(path)
@@ -40,6 +43,11 @@ class Source(Sequence[Sample]):
         """
         head = {"kind": self.kind, "path": str(self.path), "frames": len(self)}
         return head | {"first": self.names[0], "last": self.names[-1]} | self._facts()
+
+    def identity(self) -> str:
+        """One line that is equal for two sources exactly when they read the same recording with the same options."""
+        options = " ".join(f"{name}={value}" for name, value in sorted(self.options.items()))
+        return f"{self.kind} {os.path.abspath(self.path)} {options}".rstrip()
 
     def index_of(self, name: str) -> int:
         """Position of the frame called `name`; raises InputError where there is none."""
@@ -74,11 +82,15 @@ class View(Source):
 
     def __init__(self, parent: Source, indices: Sequence[int]) -> None:
         self.parent, self.indices, self.kind = parent, list(indices), parent.kind
-        self.path = parent.path
+        self.path, self.options = parent.path, parent.options
         self.names = [parent.names[i] for i in self.indices]
 
     def _load(self, index: int) -> Sample:
         return self.parent[self.indices[index]]
+
+    def _facts(self) -> dict[str, Any]:
+        """Those of the whole recording: which rigs these frames have would need reading them."""
+        return self.parent._facts()
 
     def describe(self) -> dict[str, Any]:
         """As `Source.describe`; an empty view has only kind, path and frames = 0."""

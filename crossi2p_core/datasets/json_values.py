@@ -1,0 +1,81 @@
+"""Read JSON that somebody else wrote: every wrong type, shape or number becomes one sentence that names it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry.se3 import check_transform
+from ..types import Camera
+
+MAX_SIZE = 100_000  # pixels per side
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in the file; raises InputError where it is unreadable, no JSON, or no object."""
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}; check its permissions") from error
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, or an integer of thousands of digits
+        raise InputError(f"{path} is not valid JSON; write it again") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path} must hold a JSON object with names and values, not a {type(value).__name__}")
+    return value
+
+
+def read_array(value: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
+    """A finite float64 array of `shape` (-1: any length), given nested or flat; `what` names it in the InputError."""
+    try:
+        array = np.array(value)
+        usable = array.dtype.kind in "iuf" and bool(np.isfinite(array).all())
+        if usable or array.size == 0:
+            return array.astype(np.float64).reshape(shape)
+    except (ValueError, TypeError, OverflowError):
+        pass
+    words = "a list" if shape == (-1,) else "x".join(map(str, shape))
+    raise InputError(f"{what} must be {words} of finite numbers")
+
+
+def read_camera(calibration: Mapping[str, Any], where: str, size: tuple[int, int] | None = None) -> Camera:
+    """The camera described by K, D, distortion_model, width and height.
+
+    size: (width, height) of the image, taken where the calibration tells none. Raises InputError; `where` names the
+    calibration in it.
+    """
+    if "K" not in calibration:
+        raise InputError(f"{where} has no K; add the 3x3 camera matrix")
+    K = read_array(calibration["K"], (3, 3), f"K in {where}")
+    D = read_array(calibration.get("D") or [], (-1,), f"D in {where}")
+    model = calibration.get("distortion_model") or ("none" if not D.any() else "plumb_bob")
+    if not isinstance(model, str):
+        raise InputError(f"distortion_model in {where} must be a word such as plumb_bob")
+    width, height = (_side(calibration.get(key), key, where, size and size[k]) for k, key in
+                     enumerate(("width", "height")))
+    try:
+        return Camera.from_info(list(K.ravel()), list(D), model, width, height)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def read_transform(value: Any, what: str) -> np.ndarray | None:
+    """A (4, 4) float64 rigid transform, or None for null; raises InputError where the value is anything else."""
+    return None if value is None else check_transform(read_array(value, (4, 4), what), what)
+
+
+def read_number(value: Any, what: str) -> float | None:
+    """A finite number, or None for null; raises InputError where the value is anything else."""
+    return None if value is None else float(read_array(value, (), what))
+
+
+def _side(value: Any, key: str, where: str, known: int | None) -> int:
+    if value is None and known is not None:
+        return known
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= MAX_SIZE or value % 1:
+        raise InputError(f"{key} in {where} must be a whole number of pixels")
+    return int(value)
