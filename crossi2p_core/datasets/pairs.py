@@ -96,7 +96,8 @@ def _pair_folder(path: Path) -> Pair | None:
     image, cloud = _first_file(path, "image", IMAGE_ENDINGS), _first_file(path, "cloud", FORMATS)
     if image is None or cloud is None:
         return None
-    return Pair(path.resolve().name or "pair", image, cloud, _calibration(path / CALIBRATION, path.parent / CALIBRATION))
+    calibration = _calibration(path / CALIBRATION, path.parent / CALIBRATION)
+    return Pair(path.resolve().name or "pair", image, cloud, calibration)
 
 
 def _flat(path: Path) -> list[Pair]:
