@@ -1,0 +1,58 @@
+"""The command line `crossi2p`: one module of `commands` per command; here is what all of them share.
+
+Exit codes: 0 done, 1 not registered, 2 bad input (one sentence on stderr), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from . import __version__
+from .commands.info import info
+from .commands.prepare import prepare
+from .commands.register import register
+from .commands.synth import synth
+from .commands.view import view
+from .errors import InputError
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+for command in (register, info, view, prepare, synth):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"crossi2p {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def crossi2p(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True,
+                                          help="Print the version and stop.")] = False,
+) -> None:
+    """Camera-LiDAR extrinsics from images and scans: registered, judged, shown."""
+
+
+def main() -> None:
+    """Run the command line; never a traceback for what a user did."""
+    signal.signal(signal.SIGINT, _interrupted)
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `crossi2p ... | head` ends as quietly as any Unix tool
+    try:
+        app()
+    except InputError as error:
+        print(f"crossi2p: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C: unwind, so that half-finished results are removed, and end as shells expect."""
+    os.write(2, b"crossi2p: interrupted\n")  # print() could be what was interrupted
+    sys.exit(128 + signal.SIGINT)

@@ -1,0 +1,28 @@
+"""`crossi2p prepare`: any source as the compact layout, which is small and quick to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..datasets import open_source
+from .options import CameraOption, FramesOption, SourceArgument
+from .progress import progress
+from .selection import select_view
+
+
+def prepare(
+    source: SourceArgument,
+    out: Annotated[Path, typer.Argument(metavar="OUT", show_default=False, help="Folder to write.")],
+    frames: FramesOption = None,
+    camera: CameraOption = None,
+) -> None:
+    """Write SOURCE into OUT in the compact layout, small and quick to read. Run again, it goes on where it was."""
+    from ..datasets.compact import prepare as write_compact
+
+    chosen = select_view(open_source(source, camera=camera), frames)
+    with progress("Preparing") as advance:
+        write_compact(chosen, out, advance)
+    print(f"{len(chosen)} frames in {out}")

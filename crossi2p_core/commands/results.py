@@ -1,0 +1,103 @@
+"""The folder of results (`--out`): everything appears there once the whole run has succeeded, or nothing does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import atomic
+from ..calibration_file import Extrinsic, write_calibration
+from ..errors import InputError
+from ..types import Registration, Sample
+
+MAX_PICTURES = 6  # of one joint registration: enough to judge it at a glance
+
+
+@contextmanager
+def staged_folder(target: Path | None) -> Iterator[Path | None]:
+    """A hidden folder inside `target` whose files move into `target` when the block ends well; None stays None.
+
+    An error or an interruption inside the block removes it, and `target` too if it was made here. Raises InputError
+    where `target` cannot be made or written.
+    """
+    if target is None:
+        yield None
+        return
+    made = _make(target)
+    try:
+        stage = Path(tempfile.mkdtemp(prefix=".partial-", dir=target))
+    except OSError as error:
+        raise _not_writable(target, error) from error
+    try:
+        yield stage
+        for file in stage.iterdir():
+            os.replace(file, target / file.name)
+    except OSError as error:
+        raise _not_writable(target, error) from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+        for folder in made:
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def write_registration(folder: Path, name: str, samples: list[Sample], start: np.ndarray, result: Registration) -> None:
+    """The extrinsic as `NAME.yaml` and before/after pictures `SAMPLE_before_after.jpg`, of the first few samples."""
+    from ..viz.overlay import before_after
+
+    rig = samples[0].rig or "camera"
+    write_calibration(folder / f"{file_stem(name)}.yaml", Extrinsic(
+        result.T_cam_lidar, camera_frame=rig, covariance=result.covariance, status=result.status, reason=result.reason,
+        source=name if len(samples) == 1 else f"{name} ({len(samples)} frames)"))
+    for sample in samples[:MAX_PICTURES]:
+        picture = before_after(sample.image, sample.camera, sample.cloud, start, result.T_cam_lidar)
+        write_picture(folder / f"{file_stem(sample.name)}_before_after.jpg", picture)
+
+
+def write_report(folder: Path, report: dict[str, Any]) -> None:
+    """`report.json`: what `--json` prints."""
+    atomic.write_text(folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
+
+
+def write_picture(path: Path, image: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 RGB; the ending of `path` (.png, .jpg) chooses the format.
+
+    Raises InputError for an ending that is no picture format and for a place that cannot be written.
+    """
+    import cv2
+
+    try:
+        done, data = cv2.imencode(path.suffix or ".png", np.ascontiguousarray(image[..., ::-1]))
+    except cv2.error:
+        done = False
+    if not done:
+        raise InputError(f"cannot write a picture as {path.name}; let its name end in .png or .jpg")
+    atomic.write_bytes(path, data.tobytes())
+
+
+def file_stem(name: str) -> str:
+    """A frame's name as part of a file name: folders in it become dashes, other odd characters underscores."""
+    return re.sub(r"[^\w.-]", "_", name.strip("/").replace("/", "-")).lstrip(".") or "frame"
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make `folder` and its parents; returns those that did not exist, innermost first."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+    return missing
+
+
+def _not_writable(folder: Path, error: OSError) -> InputError:
+    return InputError(f"cannot write into {folder}: {error.strerror or error}; choose a folder you may write to")

@@ -1,0 +1,59 @@
+"""Where a registration starts: the recorded extrinsic, the same made wrong on purpose, or a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..calibration_file import read_calibration
+from ..errors import InputError
+from ..geometry import se3
+from ..types import Prior, Sample
+
+DEFAULT_SEARCH = (2.0, 0.20)  # degrees, metres: how wrong a calibration in use may be
+LEAST_SEARCH = (0.5, 0.05)  # nothing smaller is worth a search: one frame cannot tell it from its own floor
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Gives every frame its prior.
+
+    perturb: (degrees, metres) bounds of the error to draw, or None. seed: of that draw. init: (4, 4) T_cam_lidar to
+    start from instead of the recorded one. search: (degrees, metres) how wrong the start may be.
+    """
+
+    perturb: tuple[float, float] | None
+    seed: int
+    init: np.ndarray | None
+    search: tuple[float, float]
+
+    @classmethod
+    def from_options(cls, perturb: tuple[float, float] | None, seed: int, init: Path | None,
+                     search: tuple[float, float] | None) -> Starts:
+        """Checked options; raises InputError for --perturb together with --init, a negative seed, an unusable file."""
+        if perturb is not None and init is not None:
+            raise InputError("--perturb starts from the recorded extrinsic and --init from a file; give one of them")
+        if seed < 0:
+            raise InputError(f"--seed {seed}: a seed is 0 or more")
+        if search is None:
+            degrees, metres = perturb or DEFAULT_SEARCH
+            search = max(degrees, LEAST_SEARCH[0]), max(metres, LEAST_SEARCH[1])
+        return cls(perturb, seed, None if init is None else read_calibration(init), search)
+
+    def for_frame(self, sample: Sample, index: int) -> Prior:
+        """Prior of the frame number `index` of its source: the draw is the same whichever frames run beside it."""
+        return self._prior(sample, [self.seed, index])
+
+    def for_group(self, sample: Sample) -> Prior:
+        """One prior for all frames that share the rig of `sample`."""
+        return self._prior(sample, self.seed)
+
+    def _prior(self, sample: Sample, key: int | list[int]) -> Prior:
+        start = sample.T_cam_lidar if self.init is None else self.init
+        if start is None:
+            raise InputError(f"{sample.name} has no recorded extrinsic to start from; give one with --init calib.yaml")
+        if self.perturb is not None:
+            start = se3.perturb(start, np.random.default_rng(key), *self.perturb)
+        return Prior(start, *self.search)

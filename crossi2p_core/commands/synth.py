@@ -1,0 +1,35 @@
+"""`crossi2p synth`: the synthetic world as files, for trying things out without a recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..datasets import open_source
+from ..errors import InputError
+from .progress import progress
+
+
+def synth(
+    out: Annotated[Path, typer.Argument(metavar="OUT", show_default=False, help="Folder to write.")],
+    world: Annotated[str, typer.Option("--world", metavar="street|yard|hall", help="Which kind of world.")] = "street",
+    frames: Annotated[int, typer.Option("--frames", metavar="N", help="Frames along the path.")] = 10,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Another seed is another world.")] = 0,
+    bag: Annotated[bool, typer.Option("--bag", help="Write a ROS 2 bag (MCAP) instead of the compact layout.")] = False,
+) -> None:
+    """Drive through a synthetic world and write what camera and LiDAR saw, with the exact extrinsic."""
+    if frames < 1 or seed < 0:
+        raise InputError(f"--frames {frames} --seed {seed}: write at least one frame, and a seed of 0 or more")
+    source = open_source(f"synthetic:{world}?seed={seed}&frames={frames}")
+    with progress("Writing") as advance:
+        if bag:
+            from ..datasets.bag_writer import write_bag
+
+            write_bag(source, out, progress=advance)
+        else:
+            from ..datasets.compact import prepare
+
+            prepare(source, out, advance)
+    print(f"{len(source)} frames in {out}")

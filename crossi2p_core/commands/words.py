@@ -1,0 +1,43 @@
+"""The report of `crossi2p register` as a person reads it: a line per registration, then the summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def report_in_words(report: dict[str, Any], out: Path | None) -> str:
+    """Plain text of a report as `--json` prints it; out: where pictures and extrinsics were written, or None."""
+    records, summary = report["frames"], report["summary"]
+    width = max(len(record["name"]) for record in records)
+    lines = [f"{'frame':<{width}}  {'start':>17}  {'found':>17}  status"]
+    lines += [_line(record, width) for record in records]
+    lines += ["", f"{summary['registered']} ok, {summary['uncertain']} uncertain, {summary['failed']} failed; "
+                  f"{summary['seconds_median']:.2f} s each (median)"]
+    if summary["share_worse"] is not None:
+        lines += [_medians("start", "init_error", summary), _medians("found", "error", summary),
+                  f"made worse: {summary['share_worse']:.0%}"]
+    if out is not None:
+        lines.append(f"pictures and extrinsics: {out}")
+    return "\n".join(lines)
+
+
+def _line(record: dict[str, Any], width: int) -> str:
+    """Name, error before and after, status and, where it is not ok, the reason."""
+    start = _error(record["init_error_deg"], record["init_error_cm"])
+    found = _error(record["error_deg"], record["error_cm"])
+    reason = "" if record["status"] == "ok" else f": {record['reason']}"
+    return f"{record['name']:<{width}}  {start:>17}  {found:>17}  {record['status']}{reason}"
+
+
+def _medians(label: str, key: str, summary: dict[str, Any]) -> str:
+    median = _error(summary[f"{key}_deg_median"], summary[f"{key}_cm_median"])
+    p90 = _error(summary[f"{key}_deg_p90"], summary[f"{key}_cm_p90"])
+    return f"{label}: median {median}, 90th percentile {p90}"
+
+
+def _error(degrees: float | None, centimetres: float | None) -> str:
+    """`0.12 deg   1.9 cm`, or a question mark where the truth is unknown."""
+    if degrees is None or centimetres is None:
+        return "?"
+    return f"{degrees:.2f} deg {centimetres:5.1f} cm"
