@@ -29,7 +29,7 @@ $(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
 	@touch $@
 
 demo: install
-	@$(BIN)/python -m crossi2p_core.demo --out $(OUT)
+	$(BIN)/crossi2p register 'synthetic:street?seed=0&frames=6' --perturb 2,10 --seed 0 --out $(OUT)
 
 # Two workers with one thread each: the tests are many small jobs, and torch's own threads would only fight over the cores.
 test: install

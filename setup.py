@@ -37,7 +37,8 @@ setup(
     ],
     extras_require={
         "viz": [OPEN3D, "matplotlib>=3.8"],
-        "test": ["pytest>=7.4", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.8", "mypy>=1.13", "types-PyYAML"],
+        "test": ["pytest>=7.4", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.8", "mypy>=1.13", "types-PyYAML",
+                 "setuptools>=61"],
     },
     zip_safe=False,
     entry_points={"console_scripts": ["crossi2p = crossi2p_core.cli:main"]},
