@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..geometry.quaternion import rotation_from_xyzw
 
 LIDAR = "LIDAR_TOP"
-CHUNK = 1 << 22  # characters read at a time
+WINDOW = 1 << 22  # characters read at a time, thousands of rows
 VERSION_FOLDERS = "v1.0-*"
 
 
@@ -64,7 +64,7 @@ def find_tables(path: Path, version: str | None) -> Path:
     return path / name
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+def read_rows(path: Path, columns: Sequence[str], window: int = WINDOW) -> Iterator[tuple[Any, ...]]:
     """The given columns of every row of one table, in file order, read as it goes.
 
     The file is one array of objects. It is decoded object by object from a moving window, so memory stays at some
@@ -72,7 +72,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     """
     try:
         with path.open(encoding="utf-8") as file:
-            for row in _objects(file.read, path):
+            for row in _objects(file.read, window, path):
                 if not isinstance(row, dict) or any(name not in row for name in columns):
                     raise InputError(f"the table {path} has a row that lacks one of {', '.join(columns)}; this is not "
                                      "the nuScenes schema v1.0")
@@ -84,10 +84,10 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         raise InputError(f"the table {path} is not text; unpack the nuScenes metadata again") from error
 
 
-def _objects(read: Callable[[int], str], path: Path) -> Iterator[Any]:
+def _objects(read: Callable[[int], str], window: int, path: Path) -> Iterator[Any]:
     """The elements of the JSON array that `read` delivers piece by piece."""
     decode = json.JSONDecoder().raw_decode
-    text, at = read(CHUNK), 0
+    text, at = read(window), 0
     if not text.lstrip().startswith("["):
         raise InputError(f"the table {path} is no JSON list; unpack the nuScenes metadata again")
     at = text.index("[") + 1
@@ -100,7 +100,7 @@ def _objects(read: Callable[[int], str], path: Path) -> Iterator[Any]:
             row, at = decode(text, at)
         except json.JSONDecodeError as error:
             # A row is some hundred characters: one that is not whole within a window never will be.
-            more = read(CHUNK) if len(text) - at < CHUNK else ""
+            more = read(window) if len(text) - at < window else ""
             if not more:
                 raise InputError(f"the table {path} is cut off or damaged; unpack the nuScenes metadata again"
                                  ) from error
