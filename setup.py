@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 NAME = "crossi2p_ros"
 
-# open3d draws the window of `crossi2p view`; it is large, and new Pythons wait months for its wheels, so nothing else uses it.
+# open3d draws the window of `crossi2p view` and nothing else: it is large, and new Pythons wait months for its wheels.
 OPEN3D = 'open3d>=0.18; python_version < "3.15"'
 
 setup(

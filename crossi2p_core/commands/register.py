@@ -55,12 +55,12 @@ def register(
     Exit code: 0 registered, every frame has an answer (ok or uncertain); 1 at least one frame is not registered
     (failed); 2 the input cannot be used.
     """
-    from ..registrar import Registrar
-
     starts = Starts.from_options(degrees_and_metres(perturb, "--perturb"), seed, init,
                                  degrees_and_metres(search, "--search"))
     opened = open_source(source, camera=camera)
     chosen = select_frames(opened, frames)
+    from ..registrar import Registrar  # loads torch: not before the rest of the input is known to be usable
+
     registrar = Registrar(config, device)
     with staged_folder(out) as folder:
         run = _register_jointly if joint else _register_each
@@ -85,7 +85,7 @@ def _register_each(source: Source, chosen: list[int], starts: Starts, registrar:
             seconds = time.perf_counter() - begin
             records.append(make_record(sample.name, prior.T_cam_lidar, result, sample.T_cam_lidar, seconds))
             if folder is not None:
-                write_registration(folder, sample.name, [sample], prior.T_cam_lidar, result)
+                write_registration(folder, [sample], prior.T_cam_lidar, result, records[-1])
             advance(done, len(chosen))
     return records
 
@@ -106,7 +106,7 @@ def _register_jointly(source: Source, chosen: list[int], starts: Starts, registr
     seconds = time.perf_counter() - begin
     record = make_record("joint", prior.T_cam_lidar, result, samples[0].T_cam_lidar, seconds)
     if folder is not None:
-        write_registration(folder, "joint", samples, prior.T_cam_lidar, result)
+        write_registration(folder, samples, prior.T_cam_lidar, result, record)
     return [record | {"rig": samples[0].rig, "used": [sample.name for sample in samples], "left_out": left_out}]
 
 

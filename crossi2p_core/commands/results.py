@@ -18,6 +18,7 @@ from .. import atomic
 from ..calibration_file import Extrinsic, write_calibration
 from ..errors import InputError
 from ..types import Registration, Sample
+from .words import error_in_words
 
 MAX_PICTURES = 6  # of one joint registration: enough to judge it at a glance
 
@@ -50,38 +51,29 @@ def staged_folder(target: Path | None) -> Iterator[Path | None]:
                 folder.rmdir()
 
 
-def write_registration(folder: Path, name: str, samples: list[Sample], start: np.ndarray, result: Registration) -> None:
-    """The extrinsic as `NAME.yaml` and before/after pictures `SAMPLE_before_after.jpg`, of the first few samples."""
+def write_registration(folder: Path, samples: list[Sample], start: np.ndarray, result: Registration,
+                       record: dict[str, Any]) -> None:
+    """The extrinsic as `NAME.yaml` and before/after pictures `SAMPLE_before_after.jpg`, of the first few samples.
+
+    start: (4, 4) T_cam_lidar before. record: what `records.make_record` says of the result; its name is NAME.
+    """
+    from ..viz.image_file import write_image
     from ..viz.overlay import before_after
 
-    rig = samples[0].rig or "camera"
+    name = record["name"]
     write_calibration(folder / f"{file_stem(name)}.yaml", Extrinsic(
-        result.T_cam_lidar, camera_frame=rig, covariance=result.covariance, status=result.status, reason=result.reason,
-        source=name if len(samples) == 1 else f"{name} ({len(samples)} frames)"))
+        result.T_cam_lidar, camera_frame=samples[0].rig or "camera", covariance=result.covariance,
+        status=result.status, reason=result.reason, source=", ".join(sample.name for sample in samples)))
+    titles = {"title_before": f"before{error_in_words(record, 'init_', ': ')}",
+              "title_after": f"after, {result.status}{error_in_words(record, '', ': ')}"}
     for sample in samples[:MAX_PICTURES]:
-        picture = before_after(sample.image, sample.camera, sample.cloud, start, result.T_cam_lidar)
-        write_picture(folder / f"{file_stem(sample.name)}_before_after.jpg", picture)
+        picture = before_after(sample.image, sample.camera, sample.cloud, start, result.T_cam_lidar, **titles)
+        write_image(folder / f"{file_stem(sample.name)}_before_after.jpg", picture)
 
 
 def write_report(folder: Path, report: dict[str, Any]) -> None:
     """`report.json`: what `--json` prints."""
     atomic.write_text(folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
-
-
-def write_picture(path: Path, image: np.ndarray) -> None:
-    """Write (H, W, 3) uint8 RGB; the ending of `path` (.png, .jpg) chooses the format.
-
-    Raises InputError for an ending that is no picture format and for a place that cannot be written.
-    """
-    import cv2
-
-    try:
-        done, data = cv2.imencode(path.suffix or ".png", np.ascontiguousarray(image[..., ::-1]))
-    except cv2.error:
-        done = False
-    if not done:
-        raise InputError(f"cannot write a picture as {path.name}; let its name end in .png or .jpg")
-    atomic.write_bytes(path, data.tobytes())
 
 
 def file_stem(name: str) -> str:

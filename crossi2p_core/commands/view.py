@@ -12,7 +12,7 @@ from ..calibration_file import read_calibration
 from ..datasets import open_source
 from ..errors import InputError
 from .options import CameraOption, SourceArgument
-from .results import file_stem, write_picture
+from .results import file_stem
 from .selection import select_frames
 
 
@@ -37,10 +37,11 @@ def view(
 
         show(sample, T_cam_lidar)
         return
+    from ..viz.image_file import write_image
     from ..viz.overlay import draw_overlay
 
     target = out or Path(f"{file_stem(sample.name)}_overlay.png")
-    write_picture(target, draw_overlay(sample.image, sample.camera, sample.cloud, T_cam_lidar))
+    write_image(target, draw_overlay(sample.image, sample.camera, sample.cloud, T_cam_lidar))
     print(target)
 
 

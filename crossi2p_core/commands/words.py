@@ -22,10 +22,15 @@ def report_in_words(report: dict[str, Any], out: Path | None) -> str:
     return "\n".join(lines)
 
 
+def error_in_words(record: dict[str, Any], which: str = "", lead: str = "") -> str:
+    """`0.12 deg   1.9 cm` after `lead`; empty where the truth is unknown. which: `init_` for the error of the start."""
+    degrees, centimetres = record[f"{which}error_deg"], record[f"{which}error_cm"]
+    return "" if degrees is None else lead + _error(degrees, centimetres)
+
+
 def _line(record: dict[str, Any], width: int) -> str:
     """Name, error before and after, status and, where it is not ok, the reason."""
-    start = _error(record["init_error_deg"], record["init_error_cm"])
-    found = _error(record["error_deg"], record["error_cm"])
+    start, found = error_in_words(record, "init_") or "?", error_in_words(record) or "?"
     reason = "" if record["status"] == "ok" else f": {record['reason']}"
     return f"{record['name']:<{width}}  {start:>17}  {found:>17}  {record['status']}{reason}"
 
@@ -36,8 +41,5 @@ def _medians(label: str, key: str, summary: dict[str, Any]) -> str:
     return f"{label}: median {median}, 90th percentile {p90}"
 
 
-def _error(degrees: float | None, centimetres: float | None) -> str:
-    """`0.12 deg   1.9 cm`, or a question mark where the truth is unknown."""
-    if degrees is None or centimetres is None:
-        return "?"
+def _error(degrees: float, centimetres: float) -> str:
     return f"{degrees:.2f} deg {centimetres:5.1f} cm"
