@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,25 +25,20 @@ def view(
     out: Annotated[Path | None, typer.Option(
         "--out", metavar="PNG", show_default=False, help="Write a picture instead of opening a window.")] = None,
 ) -> None:
-    """Show one frame: the cloud coloured by the image in a window, or the cloud drawn on the image as a picture."""
+    """Show one frame and its cloud, coloured by the image: a window, or a picture in NAME_view.png without a display."""
     opened = open_source(source, camera=camera)
     sample = opened[select_frames(opened, frame)[0]]
     T_cam_lidar = sample.T_cam_lidar if init is None else read_calibration(init)
     if T_cam_lidar is None:
         raise InputError(f"{sample.name} has no recorded extrinsic; give one with --init calib.yaml")
-    if out is None and _has_display():
-        from ..viz.window import show
+    if out is not None:
+        from ..viz.image_file import write_image
+        from ..viz.picture import view_picture
 
-        show(sample, T_cam_lidar)
+        write_image(out, view_picture(sample, T_cam_lidar))
+        print(out)
         return
-    from ..viz.image_file import write_image
-    from ..viz.overlay import draw_overlay
+    from ..viz.window import show
 
-    target = out or Path(f"{file_stem(sample.name)}_overlay.png")
-    write_image(target, draw_overlay(sample.image, sample.camera, sample.cloud, T_cam_lidar))
-    print(target)
-
-
-def _has_display() -> bool:
-    """Whether a window could open here: X11 or Wayland announce themselves in the environment."""
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    if written := show(sample, T_cam_lidar, Path(f"{file_stem(sample.name)}_view.png")):
+        print(written)
