@@ -25,7 +25,7 @@ def view(
     out: Annotated[Path | None, typer.Option(
         "--out", metavar="PNG", show_default=False, help="Write a picture instead of opening a window.")] = None,
 ) -> None:
-    """Show one frame and its cloud, coloured by the image: a window, or a picture in NAME_view.png without a display."""
+    """Show one frame and its coloured cloud in a window; without a display, write the picture NAME_view.png."""
     opened = open_source(source, camera=camera)
     sample = opened[select_frames(opened, frame)[0]]
     T_cam_lidar = sample.T_cam_lidar if init is None else read_calibration(init)
