@@ -122,8 +122,11 @@ def _first(named: Mapping[str, np.ndarray], aliases: Sequence[str]) -> np.ndarra
 
 
 def _intensity(named: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """The intensities without NaN and overflow; None where the column is only a filler of zeros."""
     values = _first(named, INTENSITY)
-    return None if values is None else np.clip(np.nan_to_num(values.astype(np.float64)), 0, MAX_INTENSITY)
+    if values is None or not np.any(values):
+        return None
+    return np.clip(np.nan_to_num(values.astype(np.float64)), 0, MAX_INTENSITY)
 
 
 def _seconds(named: Mapping[str, np.ndarray]) -> np.ndarray | None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..atomic import write_bytes, write_text
 from ..errors import InputError
+from ..geometry.voxels import voxel_downsample
 from ..types import PointCloud, Sample
 from .images import read_image
 from .json_values import read_camera, read_number, read_object, read_transform
@@ -147,8 +148,6 @@ def _write_frame(sample: Sample, out: Path, name: str) -> dict[str, Any]:
 
 def _npz_bytes(cloud: PointCloud, name: str) -> bytes:
     """The cloud in the layout's arrays; points beyond the reach of int16 are left out."""
-    from ..geometry.voxels import voxel_downsample
-
     near = cloud.select((np.abs(cloud.xyz) < STEP * np.iinfo(np.int16).max).all(axis=1))
     kept = near.select(voxel_downsample(near.xyz, VOXEL))
     if not len(kept):
