@@ -152,7 +152,7 @@ def _npz_bytes(cloud: PointCloud, name: str) -> bytes:
     kept = near.select(voxel_downsample(near.xyz, VOXEL))
     if not len(kept):
         raise InputError(f"no point of {name} lies within {STEP * np.iinfo(np.int16).max:.0f} m; check its unit")
-    arrays = {"xyz_5mm": np.round(kept.xyz / STEP).astype(np.int16)}
+    arrays: dict[str, Any] = {"xyz_5mm": np.round(kept.xyz / STEP).astype(np.int16)}
     if kept.intensity is not None:
         arrays["intensity"] = np.round(kept.intensity * 255).astype(np.uint8)
     buffer = io.BytesIO()
@@ -169,8 +169,10 @@ def _read_npz(path: Path) -> PointCloud:
         raise InputError(f"cannot read the cloud {path}: {error.strerror or 'damaged'}; prepare it again") from error
     except (ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"the cloud {path} is damaged or has no xyz_5mm; prepare it again") from error
-    if xyz.dtype != np.int16 or (intensity is not None and intensity.dtype != np.uint8):
-        raise InputError(f"the cloud {path} needs xyz_5mm as int16 and intensity as uint8; prepare it again")
+    if xyz.dtype != np.int16 or xyz.shape[1:] != (3,):
+        raise InputError(f"the cloud {path} needs xyz_5mm as (N, 3) int16; prepare it again")
+    if intensity is not None and (intensity.dtype != np.uint8 or intensity.shape != xyz.shape[:1]):
+        raise InputError(f"the cloud {path} needs intensity as uint8, one per point; prepare it again")
     cloud = PointCloud.from_arrays(xyz * np.float32(STEP), None if intensity is None else intensity / np.float32(255))
     if not len(cloud):
         raise InputError(f"the cloud {path} is empty; leave this frame out")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -73,8 +72,7 @@ def _find_sources(path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _matching_reader(path: Path) -> str | None:
-    present = (name for name, _, _ in READERS if find_spec(f".{name}", __package__))
-    return next((name for name in present if import_module(f".{name}", __package__).matches(path)), None)
+    return next((name for name, _, _ in READERS if import_module(f".{name}", __package__).matches(path)), None)
 
 
 def _construct(path: Path, reader: str, options: dict[str, Any]) -> Source:

@@ -52,7 +52,7 @@ def read_camera(calibration: Mapping[str, Any], where: str, size: tuple[int, int
         raise InputError(f"{where} has no K; add the 3x3 camera matrix")
     K = read_array(calibration["K"], (3, 3), f"K in {where}")
     D = read_array(calibration.get("D") or [], (-1,), f"D in {where}")
-    model = calibration.get("distortion_model") or ("none" if not D.any() else "plumb_bob")
+    model = calibration.get("distortion_model") or ""  # without a name the coefficients decide
     if not isinstance(model, str):
         raise InputError(f"distortion_model in {where} must be a word such as plumb_bob")
     width, height = (_side(calibration.get(key), key, where, size and size[k]) for k, key in

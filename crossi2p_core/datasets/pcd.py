@@ -5,12 +5,12 @@ Layout after https://pointclouds.org/documentation/tutorials/pcd_file_format.htm
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
+from .text_table import read_rows
 
 KINDS = {"F": "f", "U": "u", "I": "i"}
 MAX_HEADER = 65536  # bytes in which the DATA line must stand
@@ -82,15 +82,7 @@ def _count(header: dict[str, list[str]], path: Path) -> int:
 
 def _ascii(body: bytes, dtype: np.dtype, points: int, path: Path) -> dict[str, np.ndarray]:
     widths = {name: int(np.prod(dtype[name].shape, dtype=int)) for name in dtype.names or ()}
-    if points == 0:
-        return {name: np.zeros(0) for name, width in widths.items() if width == 1}
-    try:
-        table = np.loadtxt(io.BytesIO(body), ndmin=2, max_rows=points, comments=None)
-    except ValueError as error:
-        raise InputError(f"{path}: the PCD body is not a table of numbers; write it again") from error
-    if table.shape != (points, sum(widths.values())):
-        raise InputError(f"{path} is truncated: {table.shape[0]} points of {table.shape[1]} numbers stand in it, the "
-                         f"header tells of {points} of {sum(widths.values())}")
+    table = read_rows(body, points, sum(widths.values()), path)
     offsets = dict(zip(widths, np.cumsum([0, *widths.values()]), strict=False))
     return {name: table[:, offsets[name]] for name, width in widths.items() if width == 1}
 

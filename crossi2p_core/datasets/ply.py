@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
+from .text_table import read_rows
 
 TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
@@ -80,15 +80,7 @@ def _dtype(element: _Element, encoding: str, path: Path) -> np.dtype:
 
 def _ascii(body: bytes, vertex: _Element, skip: int, path: Path) -> dict[str, np.ndarray]:
     names = [name for name, _ in vertex.properties]
-    if vertex.count == 0:
-        return {name: np.zeros(0) for name in names}
-    try:
-        table = np.loadtxt(io.BytesIO(body), ndmin=2, skiprows=skip, max_rows=vertex.count, comments=None)
-    except ValueError as error:
-        raise InputError(f"{path}: the PLY vertices are not a table of numbers; write it again") from error
-    if table.shape != (vertex.count, len(names)):
-        raise InputError(f"{path} is truncated: {table.shape[0]} vertices of {table.shape[1]} numbers stand in it, the "
-                         f"header tells of {vertex.count} of {len(names)}")
+    table = read_rows(body, vertex.count, len(names), path, skip)
     return {name: table[:, k] for k, name in enumerate(names)}
 
 
