@@ -42,12 +42,12 @@ class MessageFactory:
     def camera_info(self, camera: Camera, stamp: int, frame: str) -> Any:
         """CameraInfo of the raw image; P is what an undistorted image of the same K would have."""
         model = MODEL_NAMES.get(camera.model, camera.model)
-        D = camera.distortion if len(camera.distortion) else np.zeros(5)
+        D = camera.distortion.copy() if len(camera.distortion) else np.zeros(5)
         P = np.hstack([camera.K, np.zeros((3, 1))])
         roi = self._new("sensor_msgs/msg/RegionOfInterest", 0, 0, 0, 0, False)
         header, R = self._header(stamp, frame), np.eye(3)
         return self._new("sensor_msgs/msg/CameraInfo", header, camera.height, camera.width, model, D,
-                         camera.K.reshape(-1), R.reshape(-1), P.reshape(-1), 0, 0, roi)
+                         camera.K.flatten(), R.flatten(), P.flatten(), 0, 0, roi)
 
     def cloud(self, cloud: PointCloud, stamp: int, frame: str) -> Any:
         """PointCloud2 with x, y, z and, where known, intensity (0..1), ring and time (seconds after the stamp)."""

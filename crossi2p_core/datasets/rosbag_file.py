@@ -91,13 +91,6 @@ class BagFile:
                     return self._decode(raw, self.types[topic])
         raise InputError(f"{self.path}: the message on {topic} at {stamp} ns is gone; did the bag change meanwhile?")
 
-    def close(self) -> None:
-        """Close the file; the next access opens it again."""
-        with self._lock:
-            if self._reader is not None and self._process == os.getpid():
-                self._reader.close()
-            self._reader = None
-
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_reader", "_lock", "_typestore")}
 
@@ -106,9 +99,13 @@ class BagFile:
 
     @cached_property
     def _typestore(self) -> Any:
-        from rosbags.typesys import Stores, get_typestore
+        from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-        return get_typestore(Stores.ROS1_NOETIC if self.is_ros1 else Stores.ROS2_HUMBLE)
+        if not self.is_ros1:
+            return get_typestore(Stores.ROS2_HUMBLE)
+        store = get_typestore(Stores.ROS1_NOETIC)  # has geometry_msgs, but not this one
+        store.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms", "tf2_msgs/msg/TFMessage"))
+        return store
 
     @contextmanager
     def _reading(self) -> Iterator[Any]:
