@@ -1,0 +1,61 @@
+"""Settings of the direct alignment. The defaults were chosen on KITTI frames and serve every sensor we have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class LidarEdgeConfig:
+    """Where a cloud has edges that a camera may see. Lengths in metres, angles in degrees."""
+
+    grain_of_range: float = 0.007  # the cloud is thinned to this share of its median range ...
+    grain_m: tuple[float, float] = (0.03, 0.10)  # ... within these bounds
+    neighbours: int = 16
+    jump_relative: float = 0.06  # a foreground edge needs a gap behind it of this share of its range ...
+    jump_m: tuple[float, float] = (0.12, 0.40)  # ... and of this much; 0.028 of the median range within these bounds
+    curvature: float = 0.05  # bend of inverse range beyond a plane's: else it is ground seen at a grazing angle
+    sky_weight: float = 0.6
+    intensity_step: float = 0.14  # of the cloud's own intensity scale
+    per_class: int = 1500
+    class_weight: tuple[float, ...] = (2.4, 5.0, 2.4, 0.6, 2.8, 3.7)  # left, up, right, down, intensity h, intensity v
+    damping: float = 30.0  # a class with fewer edges than this counts less
+
+
+@dataclass(frozen=True)
+class ImageEdgeConfig:
+    """How an image becomes maps of edge strength. Pixels are those of the working image."""
+
+    focal_px: float = 720.0  # larger images are reduced to this focal length
+    smoothing_px: float = 1.0
+    surround_px: float = 25.0  # contrast is relative to this neighbourhood
+    scales_px: tuple[float, ...] = (1.5, 3.0, 6.0)
+    dark_grey: float = 8.0  # mean grey of 255 below which nothing can be seen
+    flat_contrast: float = 2.0  # standard deviation of grey below which nothing can be seen
+    sparse_edges: float = 0.02  # share of the image with a visible gradient below which it counts as empty
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How the pose is searched. Steps are in units of (1 deg, 1 dm)."""
+
+    samples: int = 3000  # random poses scored first when the start may be far off
+    sample_edges: int = 2000
+    starts: int = 16  # distinct poses followed uphill at the coarsest scale
+    finalists: int = 5  # of those, followed at the middle scale
+    wide_frames: int = 5  # many frames: the wide search looks at these only
+    narrow_deg: float = 1.2  # up to this bound no wide search is needed
+    prior_one: float = 0.15  # weight of the prior, one frame
+    prior_many: float = 0.05
+    iterations: int = 6
+    rounds: int = 4  # many frames: the fine stage repeats until it stands still
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    """All settings of `refine`."""
+
+    lidar: LidarEdgeConfig = field(default_factory=LidarEdgeConfig)
+    image: ImageEdgeConfig = field(default_factory=ImageEdgeConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    seed: int = 0

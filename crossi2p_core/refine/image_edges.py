@@ -1,0 +1,105 @@
+"""Maps of edge strength over an image, with their derivatives, at several scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from ..types import Camera
+from .config import ImageEdgeConfig
+
+CHANNELS = 6  # value, d/du, d/dv, d2/du2, d2/dudv, d2/dv2
+_FIRST = np.float32(1 / 8)
+_SECOND_U = np.array([[1, -2, 1], [2, -4, 2], [1, -2, 1]], np.float32) / 4
+_SECOND_UV = np.array([[1, 0, -1], [0, 0, 0], [-1, 0, 1]], np.float32) / 4
+
+
+@dataclass(frozen=True)
+class EdgeMap:
+    """One scale. table: (H W + 1, 2, 6) float16 for edges with normal along u and along v; the last row, zeros, is
+    what lies outside the image. camera: intrinsics of the map's own pixels. sigma: blur in working pixels."""
+
+    table: torch.Tensor
+    camera: Camera
+    sigma: float
+
+
+def why_blind(image: np.ndarray, config: ImageEdgeConfig) -> str:
+    """In words, why nothing can be aligned to this image (H, W, 3); empty where it can be."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (256, max(16, 256 * grey.shape[0] // grey.shape[1])), interpolation=cv2.INTER_AREA)
+    mean, contrast = float(small.mean()), float(small.std())
+    if mean < config.dark_grey:
+        return f"the image is dark (mean grey {mean:.0f} of 255); use a frame with light"
+    if contrast < config.flat_contrast:
+        return f"the image is flat (contrast {contrast:.1f} of 255); is the lens covered or the exposure saturated?"
+    gradient = cv2.morphologyEx(small, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    busy = float((gradient > 12).mean())
+    if busy < config.sparse_edges:
+        return f"the image is nearly empty (edges on {100 * busy:.1f} % of it); use a frame with structure"
+    return ""
+
+
+def edge_maps(image: np.ndarray, camera: Camera, config: ImageEdgeConfig, device: torch.device) -> list[EdgeMap]:
+    """Maps at `config.scales_px`, finest first; blurred ones have half the resolution.
+
+    A gradient counts relative to its neighbourhood's, so that a texture's many edges weigh no more than a few clear
+    ones, and each map has its own background removed and unit variance.
+    """
+    focal = float(np.sqrt(camera.K[0, 0] * camera.K[1, 1]))
+    working = camera.scale(min(1.0, config.focal_px / focal))
+    if working.width != camera.width:
+        image = cv2.resize(image, (working.width, working.height), interpolation=cv2.INTER_AREA)
+    strengths = _relative_gradients(image, config)
+    maps = []
+    for sigma in config.scales_px:
+        halved = sigma >= 3 and min(working.width, working.height) >= 128
+        level = working.resize(working.width // 2, working.height // 2) if halved else working
+        planes = [_normalised(s, sigma, max(3 * sigma, 20.0), (level.width, level.height)) for s in strengths]
+        table = np.stack([_with_derivatives(p) for p in planes], axis=2)  # (H, W, 2, 6)
+        table = np.concatenate([table.reshape(-1, 2, CHANNELS), np.zeros((1, 2, CHANNELS), np.float32)])
+        maps.append(EdgeMap(torch.from_numpy(table.astype(np.float16)).to(device), level, sigma))
+    return maps
+
+
+def _relative_gradients(image: np.ndarray, config: ImageEdgeConfig) -> tuple[np.ndarray, np.ndarray]:
+    """|d/du| and |d/dv| (H, W) of the square-rooted grey image over the local mean gradient, 0..1.
+
+    The square root makes noise and contrast alike in light and shadow.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    level = cv2.GaussianBlur(np.sqrt(grey + 4), (0, 0), config.smoothing_px)
+    gu = cv2.Sobel(level, cv2.CV_32F, 1, 0, ksize=3) * _FIRST
+    gv = cv2.Sobel(level, cv2.CV_32F, 0, 1, ksize=3) * _FIRST
+    magnitude = cv2.magnitude(gu, gv)
+    total = magnitude + _wide_blur(magnitude, config.surround_px) + 0.5 * float(magnitude.mean()) + 1e-6
+    return np.abs(gu) / total, np.abs(gv) / total
+
+
+def _normalised(plane: np.ndarray, sigma: float, surround: float, size: tuple[int, int]) -> np.ndarray:
+    """Blurred by sigma, less the blur by `surround`, over the standard deviation; resampled to size (width, height)."""
+    blurred = cv2.GaussianBlur(plane, (0, 0), sigma) - _wide_blur(plane, surround)
+    blurred = cv2.resize(blurred, size, interpolation=cv2.INTER_AREA)
+    return blurred / max(float(blurred.std()), 1e-6)
+
+
+def _wide_blur(plane: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur by a large sigma, at a quarter of the resolution."""
+    height, width = plane.shape
+    small = cv2.resize(plane, (max(1, width // 4), max(1, height // 4)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / 4), (width, height))
+
+
+def _with_derivatives(plane: np.ndarray) -> np.ndarray:
+    """(H, W, 6): the plane and its first and second derivatives per pixel."""
+    return np.stack([
+        plane,
+        cv2.Sobel(plane, cv2.CV_32F, 1, 0, ksize=3) * _FIRST,
+        cv2.Sobel(plane, cv2.CV_32F, 0, 1, ksize=3) * _FIRST,
+        cv2.filter2D(plane, cv2.CV_32F, _SECOND_U),
+        cv2.filter2D(plane, cv2.CV_32F, _SECOND_UV),
+        cv2.filter2D(plane, cv2.CV_32F, _SECOND_U.T.copy()),
+    ], axis=2)
