@@ -91,6 +91,15 @@ def test_folders_that_point_at_themselves_end(tmp_path: Path) -> None:
         open_source(tmp_path)
 
 
+def test_a_whole_disk_is_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detect, "MAX_FOLDERS", 20)
+    for index in range(30):
+        (tmp_path / str(index)).mkdir()
+    rec.write_pair(tmp_path / "last/pair")
+    with pytest.raises(InputError, match="more than 20 folders"):
+        open_source(tmp_path)
+
+
 def test_an_option_the_reader_lacks_is_refused(tmp_path: Path) -> None:
     rec.write_pair(tmp_path / "one")
     with pytest.raises(InputError, match="camera"):

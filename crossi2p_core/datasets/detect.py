@@ -60,9 +60,11 @@ def _find_sources(path: Path) -> Iterator[tuple[Path, str]]:
     """(path, reader module) of `path` itself or, where it is none, of the sources below it, in sorted order."""
     budget = MAX_FOLDERS
     stack = [(path, 0)]
-    while stack and budget:
+    while stack:
         folder, depth = stack.pop()
         budget -= 1
+        if budget < 0:
+            raise InputError(f"{path} holds more than {MAX_FOLDERS} folders; give the folder of the recording itself")
         name = _matching_reader(folder)
         if name is not None:
             yield folder, name
