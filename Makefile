@@ -7,6 +7,7 @@ VENV ?= .venv
 OUT ?= out/demo
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.crossi2p-installed
+HAS_VENV := $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null
 
 # A sourced ROS distribution would put its own numpy, cv2 and pytest plugins before those of the environment.
 unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH COLCON_PREFIX_PATH CMAKE_PREFIX_PATH
@@ -21,7 +22,7 @@ install: $(STAMP)
 $(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo "crossi2p needs Python 3.10 or newer as $(PYTHON); name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	@$(HAS_VENV) || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qqy python3-venv && $(HAS_VENV); } || \
 	  { echo "$(PYTHON) has no venv module; install it first: sudo apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing crossi2p and what it needs into $(VENV) (minutes the first time)"
