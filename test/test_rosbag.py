@@ -201,21 +201,30 @@ def test_an_uncalibrated_camera_is_refused(tmp_path):
         open_source(tmp_path / "bag")[0]
 
 
+@pytest.fixture(scope="module", params=[".mcap", ".db3", ".bag"])
+def storage_file(request, tmp_path_factory) -> tuple[str, bytes]:
+    """The ending and the content of a good file of each kind, for the tests to damage."""
+    folder, kind = tmp_path_factory.mktemp("storage"), request.param
+    write_bag(SAMPLES, folder / "bag", storage="sqlite3" if kind == ".db3" else "mcap")
+    file = folder / "bag" / f"bag{kind}"
+    if kind == ".bag":
+        file = folder / "drive.bag"
+        convert(folder / "bag", file, None, "")
+    return kind, file.read_bytes()
+
+
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.7, 0.95, 0.999])
-@pytest.mark.parametrize("kind", [".mcap", ".db3", ".bag"])
-def test_a_truncated_bag_is_told_in_words(tmp_path, kind, share):
-    file = storage_file(tmp_path, kind)
-    data = file.read_bytes()
+def test_a_truncated_bag_is_told_in_words(tmp_path, storage_file, share):
+    kind, data = storage_file
+    file = tmp_path / f"cut{kind}"
     file.write_bytes(data[:int(len(data) * share)])
     with pytest.raises(InputError, match=r"cannot be read|no scans|no images|no camera"):
         list(open_source(file))
 
 
-@pytest.mark.parametrize("kind", [".mcap", ".db3", ".bag"])
-def test_a_corrupt_bag_is_read_or_told_in_words(tmp_path, kind):
-    file = storage_file(tmp_path, kind)
-    data, rng = file.read_bytes(), np.random.default_rng(0)
-    told = 0
+def test_a_corrupt_bag_is_read_or_told_in_words(tmp_path, storage_file):
+    kind, data = storage_file
+    file, rng, told = tmp_path / f"corrupt{kind}", np.random.default_rng(0), 0
     for size in (1, 64, 4096):
         for _ in range(8):
             damaged, at = bytearray(data), int(rng.integers(0, len(data) - size))
@@ -225,18 +234,10 @@ def test_a_corrupt_bag_is_read_or_told_in_words(tmp_path, kind):
                 list(open_source(file))
             except InputError:
                 told += 1
+    assert told
     file.write_bytes(rng.bytes(len(data)))
     with pytest.raises(InputError, match="cannot be read"):
         open_source(file)
-    assert told
-
-
-def storage_file(folder: Path, kind: str) -> Path:
-    write_bag(SAMPLES, folder / "bag", storage="sqlite3" if kind == ".db3" else "mcap")
-    if kind == ".bag":
-        convert(folder / "bag", folder / "drive.bag", None, "")
-        return folder / "drive.bag"
-    return folder / "bag" / f"bag{kind}"
 
 
 def test_a_folder_with_broken_metadata_is_told_in_words(tmp_path):
