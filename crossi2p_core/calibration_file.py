@@ -28,8 +28,8 @@ class Extrinsic:
     """What a calibration file holds.
 
     T_cam_lidar: (4, 4). covariance: (6, 6) of the left perturbation, (rotation rad, translation m) in the camera frame,
-    or None. status and reason: as `types.Registration`. source: what it was computed from. date: ISO 8601, empty unless
-    given: two runs with one result write one and the same file.
+    or None; an infinite one says as much and is left out when written. status and reason: as `types.Registration`.
+    source: what it was computed from. date: ISO 8601, empty unless given: equal results make equal files.
     """
 
     T_cam_lidar: np.ndarray
@@ -88,7 +88,7 @@ def _document(extrinsic: Extrinsic, where: str) -> dict[str, Any]:
         "T_cam_lidar": T.tolist(), "translation_m": T[:3, 3].tolist(),
         "quaternion_xyzw": quaternion.xyzw_from_rotation(T[:3, :3]).tolist(),
     }
-    if extrinsic.covariance is not None:
+    if extrinsic.covariance is not None and not np.isinf(extrinsic.covariance).any():
         document["covariance"] = _numbers(extrinsic.covariance, (6, 6), f"covariance for {where}").tolist()
     labels = {name: getattr(extrinsic, name) for name in ("status", "reason", "source", "date")}
     return document | {name: label for name, label in labels.items() if label}

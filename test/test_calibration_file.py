@@ -113,10 +113,17 @@ def test_an_unusable_result_is_never_written(tmp_path: Path) -> None:
     path = tmp_path / "e.yaml"
     write_calibration(path, Extrinsic(transform()))
     before = path.read_text()
-    for bad in (Extrinsic(np.full((4, 4), np.nan)), Extrinsic(transform(), covariance=np.full((6, 6), np.inf))):
+    for bad in (Extrinsic(np.full((4, 4), np.nan)), Extrinsic(transform(), covariance=np.full((6, 6), np.nan))):
         with pytest.raises(InputError):
             write_calibration(path, bad)
     assert path.read_text() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_failed_registration_is_written_without_covariance(tmp_path: Path) -> None:
+    given = Extrinsic(transform(), covariance=np.diag(np.full(6, np.inf)), status="failed", reason="the image is dark")
+    write_calibration(tmp_path / "e.yaml", given)
+    found = read_extrinsic(tmp_path / "e.yaml")
+    assert found.covariance is None and found.status == "failed" and found.reason == "the image is dark"
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
