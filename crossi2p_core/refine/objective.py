@@ -1,0 +1,177 @@
+"""How well a pose lays a cloud's edges onto an image's: value, gradient and Hessian for many poses at once.
+
+Poses are moved by steps of (rotation vector, translation): R' = exp(w) R, t' = t + d, so that turning the camera does
+not drag the cloud along. Steps are in units of (1 deg, 1 dm), about equally visible in an image.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ..geometry import se3
+from ..types import Camera, PointCloud
+from .image_edges import EdgeMap
+from .lidar_edges import LidarEdges
+from .occlusion import hidden_edges
+
+UNIT = (math.radians(1.0),) * 3 + (0.1,) * 3  # of a step: rad, m
+_FRONT_M = 0.3
+_CHUNK = 1 << 21  # edges x poses scored at once: memory stays below 200 MB
+
+
+@dataclass(frozen=True)
+class FrameProblem:
+    """One frame ready to be aligned. Tensors on one device.
+
+    xyz, tip: (N, 3) float32 edge points, LiDAR frame. weight: (N,). kind: (N,) class. maps: finest first.
+    across: (N, 2) weight times how much of the edge's normal lies along u and along v, as seen from a pose.
+    subset: (M,) random edges that stand for all in wide searches.
+    """
+
+    camera: Camera
+    xyz: torch.Tensor
+    tip: torch.Tensor
+    weight: torch.Tensor
+    kind: torch.Tensor
+    across: torch.Tensor
+    subset: torch.Tensor
+    maps: list[EdgeMap]
+    cloud: PointCloud
+
+    def level(self, sigma: float) -> EdgeMap:
+        """The map of one scale."""
+        return next(m for m in self.maps if m.sigma == sigma)
+
+
+def make_problem(edges: LidarEdges, maps: list[EdgeMap], cloud: PointCloud, subset: int, seed: int,
+                 device: torch.device) -> FrameProblem:
+    """Move one frame's edges to the device; `seen_from` must follow before it is scored."""
+    chosen = np.random.default_rng(seed).permutation(len(edges))[:subset]
+    xyz, tip, weight, kind, picked = (torch.from_numpy(a).to(device) for a in (
+        edges.xyz, edges.tip, edges.weight, edges.kind, chosen))
+    return FrameProblem(maps[0].camera, xyz, tip, weight, kind, torch.zeros_like(xyz[:, :2]), picked, maps, cloud)
+
+
+def seen_from(frame: FrameProblem, T_cam_lidar: torch.Tensor) -> FrameProblem:
+    """The frame with normals and occlusion as seen from a pose (4, 4)."""
+    T = T_cam_lidar.to(frame.xyz)
+    uv, _ = frame.camera.project(se3.transform(T, frame.xyz))  # (N, 2)
+    ahead, _ = frame.camera.project(se3.transform(T, frame.tip))
+    normal2 = (ahead - uv) ** 2
+    across = frame.weight[:, None] * normal2 / (normal2.sum(-1, keepdim=True) + 1e-12)
+    hidden = hidden_edges(frame.xyz.cpu().numpy(), frame.cloud.xyz, frame.camera, T_cam_lidar.cpu().numpy())
+    across[torch.from_numpy(hidden).to(across.device)] = 0
+    return replace(frame, across=across)
+
+
+def move(T: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+    """Poses (S, 4, 4) float64 moved by steps (S, 6) in units of UNIT."""
+    step = step.to(T) * torch.tensor(UNIT, dtype=T.dtype, device=T.device)
+    R = se3.exp_so3(step[:, :3]) @ T[..., :3, :3]
+    return se3.make(R, T[..., :3, 3] + step[:, 3:])
+
+
+def step_between(T_from: torch.Tensor, T_to: torch.Tensor) -> torch.Tensor:
+    """The steps (S, 6) that `move` poses T_from (4, 4) or (S, 4, 4) to T_to (S, 4, 4)."""
+    w = se3.log_so3(T_to[..., :3, :3] @ T_from[..., :3, :3].swapaxes(-1, -2))
+    step = torch.cat([w, T_to[..., :3, 3] - T_from[..., :3, 3]], -1)
+    return step / torch.tensor(UNIT, dtype=step.dtype, device=step.device)
+
+
+def score(frame: FrameProblem, T_cam_lidar: torch.Tensor, sigma: float, subset: bool = False) -> torch.Tensor:
+    """Mean edge strength (S,) under the projected edges, for poses (S, 4, 4); outside the image counts 0."""
+    xyz, across = frame.xyz, frame.across
+    if subset and len(frame.subset) < len(xyz):
+        share = len(xyz) / max(1, len(frame.subset))
+        xyz, across = xyz[frame.subset], across[frame.subset] * share
+    level = frame.level(sigma)
+    values = level.table[:, :, 0].float()  # (H W + 1, 2)
+    out = []
+    for T in T_cam_lidar.to(xyz).split(max(1, _CHUNK // max(1, len(xyz)))):
+        points = torch.matmul(xyz, T[:, :3, :3].transpose(1, 2)) + T[:, None, :3, 3]  # (S, N, 3)
+        uv, valid = level.camera.project(points)
+        index, _ = _nearest_pixel(uv, valid & (points[..., 2] > _FRONT_M), level)
+        strength = values.index_select(0, index.reshape(-1)).view(*index.shape, 2)
+        out.append(torch.einsum("snc,nc->s", strength, across))
+    return torch.cat(out)
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """Second-order picture of the score at poses: value (S,), gradient (S, 6), hessian (S, 6, 6), in units of UNIT.
+
+    pull: (S, N, 6) each edge's own gradient.
+    """
+
+    value: torch.Tensor
+    gradient: torch.Tensor
+    hessian: torch.Tensor
+    pull: torch.Tensor
+
+
+def expand(frame: FrameProblem, T_cam_lidar: torch.Tensor, sigmas: tuple[float, ...]) -> Expansion:
+    """Value and derivatives of the mean score over the scales `sigmas`, at poses (S, 4, 4)."""
+    uv, valid, jacobian = linearise(frame, T_cam_lidar)
+    parts = [_expand_level(frame, uv, valid, jacobian, frame.level(sigma)) for sigma in sigmas]
+    value, pull, hessian = (sum(p[i] for p in parts) / len(parts) for i in range(3))
+    return Expansion(value, pull.sum(1), hessian, pull)
+
+
+def linearise(frame: FrameProblem, T_cam_lidar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Pixels uv (S, N, 2) of the edges, valid (S, N), and d uv / d step (S, N, 2, 6), for any camera model.
+
+    A pixel depends on a point's direction only, so that its derivative along the point itself vanishes; two
+    differences across give the rest.
+    """
+    T = T_cam_lidar.to(frame.xyz)
+    turned = torch.matmul(frame.xyz, T[:, :3, :3].transpose(1, 2))  # (S, N, 3)
+    points = turned + T[:, None, :3, 3]
+    z = points[..., 2].clamp_min(_FRONT_M)
+    h = 0.01 * z
+    uv, valid = frame.camera.project(points)
+    du_dx, du_dy = (_difference(frame.camera, points, axis, h) for axis in (0, 1))  # (S, N, 2)
+    du_dz = -(du_dx * points[..., :1] + du_dy * points[..., 1:2]) / z[..., None]
+    qx, qy, qz = (turned[..., None, i] for i in range(3))
+    jacobian = torch.stack([
+        (du_dz * qy - du_dy * qz) * UNIT[0], (du_dx * qz - du_dz * qx) * UNIT[1], (du_dy * qx - du_dx * qy) * UNIT[2],
+        du_dx * UNIT[3], du_dy * UNIT[4], du_dz * UNIT[5]], -1)
+    return uv, valid & (points[..., 2] > _FRONT_M), jacobian
+
+
+def _difference(camera: Camera, points: torch.Tensor, axis: int, h: torch.Tensor) -> torch.Tensor:
+    """Central difference (S, N, 2) of the projection along one axis, h (S, N) m."""
+    shift = torch.zeros_like(points)
+    shift[..., axis] = h
+    return (camera.project(points + shift)[0] - camera.project(points - shift)[0]) / (2 * h[..., None])
+
+
+def _nearest_pixel(uv: torch.Tensor, valid: torch.Tensor, level: EdgeMap) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows (...) of the level's table and what rounding left of uv (..., 2); outside the image the last row, zeros."""
+    width, height = level.camera.width, level.camera.height
+    pixel = uv.round()
+    inside = valid & (pixel[..., 0] >= 0) & (pixel[..., 1] >= 0) & (pixel[..., 0] < width) & (pixel[..., 1] < height)
+    row = torch.where(inside, pixel[..., 1] * width + pixel[..., 0], torch.full_like(pixel[..., 0], width * height))
+    return row.long(), uv - pixel
+
+
+def _expand_level(frame: FrameProblem, uv: torch.Tensor, valid: torch.Tensor, jacobian: torch.Tensor,
+                  level: EdgeMap) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Value (S,), pulls (S, N, 6) and Hessian (S, 6, 6) at one scale, by the maps' own second-order expansion."""
+    factor = torch.tensor([level.camera.width / frame.camera.width, level.camera.height / frame.camera.height],
+                          dtype=uv.dtype, device=uv.device)
+    row, rest = _nearest_pixel(uv * factor + 0.5 * factor - 0.5, valid, level)
+    table = level.table.index_select(0, row.reshape(-1)).view(*row.shape, 2, -1).float()
+    m, mu, mv, muu, muv, mvv = (table * frame.across[None, :, :, None]).sum(2).unbind(-1)  # (S, N) each
+    a, b = rest[..., 0], rest[..., 1]
+    value = (m + mu * a + mv * b).sum(1)
+    slope = torch.stack([mu + muu * a + muv * b, mv + muv * a + mvv * b], -1) * factor  # (S, N, 2) per working pixel
+    J = jacobian
+    pull = (slope[..., None] * J).sum(2)  # (S, N, 6)
+    bend_u = (factor[0] ** 2 * muu)[..., None] * J[:, :, 0] + (factor[0] * factor[1] * muv)[..., None] * J[:, :, 1]
+    bend_v = (factor[0] * factor[1] * muv)[..., None] * J[:, :, 0] + (factor[1] ** 2 * mvv)[..., None] * J[:, :, 1]
+    hessian = J[:, :, 0].transpose(1, 2) @ bend_u + J[:, :, 1].transpose(1, 2) @ bend_v
+    return value, pull, hessian
