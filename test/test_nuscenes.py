@@ -178,6 +178,7 @@ def test_key_frames_are_named_by_scene_and_number_in_time(tree):
 def test_all_cameras_have_their_own_rig(tree):
     source = NuscenesSource(tree.write(), camera="all")
     assert len(source) == 6 and source.describe()["rigs"] == 2
+    assert list(source.describe()["cameras"]) == ["CAM_BACK", "CAM_FRONT"]
     assert {sample.rig.partition("/")[0] for sample in source} == {"CAM_FRONT", "CAM_BACK"}
 
 

@@ -246,3 +246,14 @@ def test_a_folder_with_broken_metadata_is_told_in_words(tmp_path):
         (tmp_path / "bag" / "metadata.yaml").write_text(content)
         with pytest.raises(InputError, match="cannot be read"):
             open_source(tmp_path / "bag")
+
+
+@pytest.mark.parametrize("topic", ["/lidar/points", "/camera/image_raw", "/camera/camera_info"])
+def test_a_bag_that_counts_messages_it_does_not_hold_is_told_in_words(tmp_path, topic):
+    import sqlite3
+
+    write_bag(SAMPLES, tmp_path / "bag", storage="sqlite3")
+    with sqlite3.connect(tmp_path / "bag" / "bag.db3") as database:
+        database.execute("DELETE FROM messages WHERE topic_id = (SELECT id FROM topics WHERE name = ?)", (topic,))
+    with pytest.raises(InputError, match=f"counts messages on {topic} but holds none"):
+        open_source(tmp_path / "bag")

@@ -106,14 +106,15 @@ class NuscenesSource(Source):
         return f"{self._sensors[image.sensor].channel}/{image.sensor}"
 
     def _facts(self) -> dict[str, Any]:
-        """Told from the tables alone, over all frames."""
-        images = {self._rig(frame.image): frame.image for frame in self.frames}
+        """Told from the tables alone, over all frames; cameras by channel, since every log has its own calibration."""
+        rigs = {self._rig(frame.image): frame.image for frame in self.frames}
+        channels = {self._sensors[image.sensor].channel: image for image in rigs.values()}
         notes = ["T_cam_lidar includes the ego-motion between scan and image, so it varies within a rig"]
         if self._left_out:
             notes.append(f"{self._left_out} frames are left out because their files are not here")
         return {
-            "rigs": len(images),
-            "cameras": {rig: camera_words(self._camera(image)) for rig, image in images.items()},
+            "rigs": len(rigs),
+            "cameras": {name: camera_words(self._camera(channels[name])) for name in sorted(channels)},
             "has_truth": True,
             "has_poses": True,
             "scenes": len({frame.name.partition("/")[0] for frame in self.frames}),

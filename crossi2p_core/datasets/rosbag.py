@@ -73,6 +73,8 @@ class RosbagSource(Source):
         streams = self._bag.streams([self.topics.image, self.topics.cloud])
         self._pairs = _pair(streams[self.topics.cloud], streams[self.topics.image], slop, self.topics, self._bag.path)
         self._infos = [message for _, _, message in self._bag.messages([self.topics.info])]
+        if not self._infos:
+            raise InputError(_lost(self._bag.path, self.topics.info))
         self._image_frame = streams[self.topics.image].frame or self._infos[0].header.frame_id
         self._cloud_frame = streams[self.topics.cloud].frame
         self._info_stamps = np.array([stamp_ns(info.header) for info in self._infos], dtype=np.int64)
@@ -128,6 +130,9 @@ def _pair(clouds: Stream, images: Stream, slop: float, topics: Topics, path: Pat
     """Scans and images that are each other's nearest within `slop` seconds, by the scans' stamps."""
     if not slop > 0:
         raise InputError(f"slop={slop} must be a positive number of seconds")
+    for stream, topic in ((clouds, topics.cloud), (images, topics.image)):
+        if not len(stream.stamps):
+            raise InputError(_lost(path, topic))
     at_cloud, at_image = pair_nearest(clouds.stamps, images.stamps, int(slop * 1e9))
     if not len(at_cloud):
         apart = np.abs(clouds.stamps - images.stamps[nearest(clouds.stamps, images.stamps)]).min() * 1e-9
@@ -136,6 +141,10 @@ def _pair(clouds: Stream, images: Stream, slop: float, topics: Topics, path: Pat
                          "slop")
     return [Pair(*(int(v) for v in row)) for row in zip(clouds.stamps[at_cloud], clouds.logged[at_cloud],
                                                         images.stamps[at_image], images.logged[at_image], strict=True)]
+
+
+def _lost(path: Path, topic: str) -> str:
+    return f"{path}: the bag counts messages on {topic} but holds none; it is damaged, copy it again"
 
 
 def _read_frames(bag: BagFile, topics: Topics) -> FrameTree:
