@@ -30,7 +30,7 @@ setup(
         "opencv-python-headless>=4.8",
         "poselib>=2.0",
         "rosbags>=0.10",
-        "typer>=0.12",
+        "typer>=0.15.4",
         "rich>=13",
         "pyyaml>=6",
         "safetensors>=0.4",
