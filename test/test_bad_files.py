@@ -42,7 +42,7 @@ def test_a_jpeg_with_a_preview_is_not_taken_for_complete() -> None:
     segment = b"\xff\xe1" + struct.pack(">H", len(preview) + 2) + preview
     data = whole[:2] + segment + whole[2:]
     assert decode_image(data + b"\0" * 16, "image.jpg").shape == (80, 80, 3)  # padding at the end is harmless
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="truncated"):
         decode_image(data[:-200], "image.jpg")
 
 
@@ -72,7 +72,7 @@ BAD_VALUES = [
     ("K", None), ("K", np.zeros((3, 3)).tolist()), ("K", [[1, 2], [3]]), ("K", "K"), ("K", [["1"] * 3] * 3),
     ("K", [[float("nan")] * 3] * 3), ("K", [[10**400] * 3] * 3), ("K", [[1e999] * 3] * 3), ("K", {"fx": 1}),
     ("D", "none"), ("D", [float("nan")]), ("D", [1] * 3), ("distortion_model", 5), ("distortion_model", "magic"),
-    ("width", 0), ("width", -5), ("width", 63.5), ("width", "64"), ("width", 10**30), ("width", True), ("width", 65),
+    ("width", 0), ("width", -5), ("width", 64.5), ("width", "64"), ("width", 10**30), ("width", True), ("width", 65),
     ("T_cam_lidar", NOT_A_ROTATION), ("T_cam_lidar", np.zeros((4, 4)).tolist()), ("T_cam_lidar", [1, 2, 3]),
     ("T_cam_lidar", [[float("inf")] * 4] * 4), ("T_cam_lidar", "identity"), ("T_cam_lidar", []), ("T_cam_lidar", False),
     ("stamp_image", "noon"), ("stamp_image", [1, 2]), ("T_world_lidar", NOT_A_ROTATION),

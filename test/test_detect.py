@@ -38,6 +38,13 @@ def test_a_folder_of_different_recordings_opens_as_a_collection(tmp_path: Path) 
     assert source.describe()["rigs"] == 3
 
 
+def test_the_parts_of_a_collection_are_sorted(tmp_path: Path) -> None:
+    order = "fbdhgace"
+    for name in order:
+        rec.write_pair(tmp_path / name / "pair")
+    assert open_source(tmp_path).names == [f"{name}/pair" for name in sorted(order)]
+
+
 def test_an_unknown_folder_is_told_all_that_was_looked_for(tmp_path: Path) -> None:
     (tmp_path / "holiday.txt").write_text("sun")
     with pytest.raises(InputError) as caught:

@@ -129,6 +129,15 @@ def test_prepare_keeps_distortion_and_missing_truth(tmp_path: Path) -> None:
     assert sample.T_cam_lidar is None
 
 
+def test_a_dark_scan_stays_dark(tmp_path: Path) -> None:
+    """Intensities of at most 1/255 are stored as 0 and 1, which must not be taken for a scale of 0..1."""
+    rec.write_pair(tmp_path / "in/a")
+    dark = rec.scan(0) * np.float32([1, 1, 1, 1 / 255])
+    (tmp_path / "in/a/cloud.bin").write_bytes(dark.tobytes())
+    prepare(open_source(tmp_path / "in"), tmp_path / "out")
+    assert open_source(tmp_path / "out")[0].cloud.intensity.max() == pytest.approx(1 / 255, rel=1e-3)
+
+
 def test_prepare_leaves_out_what_int16_cannot_hold(tmp_path: Path) -> None:
     rec.write_pair(tmp_path / "in/a")
     far = np.array([[400, 0, 0, 1], [10, 1, 0, 0.5]], np.float32)
@@ -182,6 +191,15 @@ def test_prepare_does_not_write_into_a_foreign_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not empty"):
         prepare(source, tmp_path / "out")
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+def test_prepare_where_nothing_can_be_written(tmp_path: Path) -> None:
+    source = open_source(rec.write_pair(tmp_path / "in/a"))
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(InputError, match="cannot write"):
+        prepare(source, tmp_path / "file/out")
+    with pytest.raises(InputError, match="cannot write"):
+        prepare(source, tmp_path / "file")
 
 
 def test_prepare_tells_which_frame_is_damaged_and_keeps_the_others(tmp_path: Path) -> None:
