@@ -134,13 +134,10 @@ def _first(table: Mapping[str, np.ndarray], aliases: tuple[str, ...]) -> np.ndar
 
 def _relative_seconds(time: np.ndarray, stamp: int) -> np.ndarray | None:
     """(N,) float64 seconds after `stamp` (ns); None for float32 times since 1970, which are minutes off."""
-    whole = time.dtype.kind in "iu"
+    if time.dtype.kind in "iu":  # of 32 bits at most, so nanoseconds within the scan
+        return time * 1e-9
     largest = float(np.max(np.abs(time), initial=0, where=np.isfinite(time)))
-    unit = next((unit for threshold, unit in SINCE_1970 if largest > threshold and not (whole and unit == 1.0)), None)
+    unit = next((unit for threshold, unit in SINCE_1970 if largest > threshold), None)
     if unit is None:
-        return time * 1e-9 if whole else time.astype(np.float64)
-    if time.dtype.itemsize < 8:
-        return None
-    if whole:  # subtracted as whole numbers: float64 would round the nanoseconds since 1970 by 256
-        return (time.astype(np.int64) - stamp // round(unit * 1e9)) * unit
-    return time * unit - stamp * 1e-9
+        return time.astype(np.float64)
+    return time * unit - stamp * 1e-9 if time.dtype.itemsize == 8 else None
