@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..types import PointCloud
+from .numpy_files import read_arrays
 
 FORMATS = (".bin", ".pcd", ".ply", ".npy", ".npz")
 BIN_FIELDS = ("x", "y", "z", "intensity")
@@ -92,15 +91,8 @@ def _read_bin(path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _read_numpy(path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return _table_columns(loaded, path, fields)
-            arrays = {name: loaded[name] for name in loaded.files}
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
-        raise InputError(f"the cloud {path} is not a complete numpy file of plain numbers; write it again") from error
-    key = next((name for name in ("xyz", "points") if name in arrays), None)
+    arrays = read_arrays(path)
+    key = next((name for name in ("", "xyz", "points") if name in arrays), None)  # "": the one array of a .npy file
     if key is None:
         raise InputError(f"the cloud {path} has no array xyz or points (it has {', '.join(arrays) or 'none'})")
     columns = _table_columns(arrays.pop(key), path, fields)

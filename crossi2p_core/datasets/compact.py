@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,6 +22,7 @@ from ..geometry.voxels import voxel_downsample
 from ..types import PointCloud, Sample
 from .images import read_image
 from .json_values import read_camera, read_number, read_object, read_transform
+from .numpy_files import read_arrays
 from .rigs import rig_label
 from .source import Source, camera_words
 
@@ -163,13 +162,11 @@ def _npz_bytes(cloud: PointCloud, name: str) -> bytes:
 def _read_npz(path: Path) -> PointCloud:
     """The checked cloud of a frame; intensity in 0..1."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            xyz, intensity = file["xyz_5mm"], file["intensity"] if "intensity" in file.files else None
+        arrays = read_arrays(path)
     except OSError as error:
         raise InputError(f"cannot read the cloud {path}: {error.strerror or 'damaged'}; prepare it again") from error
-    except (ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"the cloud {path} is damaged or has no xyz_5mm; prepare it again") from error
-    if xyz.dtype != np.int16 or xyz.shape[1:] != (3,):
+    xyz, intensity = arrays.get("xyz_5mm"), arrays.get("intensity")
+    if xyz is None or xyz.dtype != np.int16 or xyz.ndim != 2 or xyz.shape[1] != 3:
         raise InputError(f"the cloud {path} needs xyz_5mm as (N, 3) int16; prepare it again")
     if intensity is not None and (intensity.dtype != np.uint8 or intensity.shape != xyz.shape[:1]):
         raise InputError(f"the cloud {path} needs intensity as uint8, one per point; prepare it again")
