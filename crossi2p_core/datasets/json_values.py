@@ -14,6 +14,7 @@ from ..geometry.se3 import check_transform
 from ..types import Camera
 
 MAX_SIZE = 100_000  # pixels per side
+MAX_NUMBER = 1e12  # above any pixel, coefficient, metre or second since 1970; what is not finite fails the same test
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -30,16 +31,19 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_array(value: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
-    """A finite float64 array of `shape` (-1: any length), given nested or flat; `what` names it in the InputError."""
+    """A float64 array of `shape` (-1: any length), finite and below MAX_NUMBER, given nested or flat.
+
+    `what` names it in the InputError.
+    """
     try:
         array = np.array(value)
-        usable = array.dtype.kind in "iuf" and bool(np.isfinite(array).all())
+        usable = array.dtype.kind in "iuf" and bool((np.abs(array) < MAX_NUMBER).all())
         if usable or array.size == 0:
             return array.astype(np.float64).reshape(shape)
     except (ValueError, TypeError, OverflowError):
         pass
-    words = "a list" if shape == (-1,) else "x".join(map(str, shape))
-    raise InputError(f"{what} must be {words} of finite numbers")
+    words = {(): "one finite number", (-1,): "a list of finite numbers"}
+    raise InputError(f"{what} must be {words.get(shape) or 'x'.join(map(str, shape)) + ' finite numbers'}")
 
 
 def read_camera(calibration: Mapping[str, Any], where: str, size: tuple[int, int] | None = None) -> Camera:

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..geometry.se3 import check_transform
 
 Values = Mapping[str, np.ndarray]
+MAX_NUMBER = 1e9  # above any pixel or metre of a calibration; what is not finite fails the same test
 
 
 def read_calibration(path: Path) -> dict[str, np.ndarray]:
@@ -45,7 +46,7 @@ def matrix(values: Values, name: str, shape: tuple[int, ...], path: Path) -> np.
     if name not in values:
         raise InputError(f"{path} has no line {name}: of {int(np.prod(shape))} numbers; copy the calibration again")
     numbers = values[name]
-    if numbers.size != int(np.prod(shape)) or not np.isfinite(numbers).all():
+    if numbers.size != int(np.prod(shape)) or not (np.abs(numbers) < MAX_NUMBER).all():
         raise InputError(f"{path}: the line {name}: needs {int(np.prod(shape))} finite numbers; copy it again")
     return numbers.reshape(shape)
 
