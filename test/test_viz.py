@@ -23,7 +23,7 @@ from crossi2p_core.viz.depth_scale import DepthScale, legend
 from crossi2p_core.viz.image_file import write_image
 from crossi2p_core.viz.overlay import before_after, draw_overlay, seen_points
 from crossi2p_core.viz.picture import view_picture
-from crossi2p_core.viz.window import camera_lines, show
+from crossi2p_core.viz.window import _open3d, camera_lines, show
 
 CAMERA = Camera(np.array([[200.0, 0, 160], [0, 200, 100], [0, 0, 1]]), 320, 200)
 T = se3.exp_se3(np.array([0.1, -0.2, 0.05, 0.2, -0.1, 0.3]))
@@ -205,11 +205,16 @@ def test_without_a_display_show_writes_a_picture(tmp_path: Path, monkeypatch: py
     np.testing.assert_allclose(read_image(path).astype(int), view_picture(sample, T).astype(int), atol=5)
 
 
-def test_a_display_without_open3d_names_the_pip_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DISPLAY", ":99")
+def test_a_display_that_does_not_answer_is_no_display(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":9876")
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-9876")
+    assert show(sample_of(cloud_at((100, 50, 5))), T, tmp_path / "view.png") == tmp_path / "view.png"
+
+
+def test_open3d_missing_names_the_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "open3d", None)  # what Python itself puts there to forbid an import
     with pytest.raises(InputError, match="pip install open3d"):
-        show(sample_of(cloud_at((100, 50, 5))), T, tmp_path / "view.png")
+        _open3d()
 
 
 def test_the_drawn_camera_spans_the_image() -> None:
