@@ -83,14 +83,12 @@ def _first_positive_root(coefficients: np.ndarray) -> float:
 def distort_plane(x: Any, y: Any, lens: Lens) -> tuple[Any, Any, Any]:
     """OpenCV's models: distorted x, y and whether (x, y) lies in the one-to-one range.
 
-    x, y: (...) on the plane z = 1. Beyond the range the nearest point of its edge is distorted, so all stays finite.
+    x, y: (...) on the plane z = 1. Beyond the range the answer is (0, 0): polynomials would overflow there.
     """
     xp = namespace(x)
     r2 = x * x + y * y
     regular = r2 < lens.end**2
-    shrink = xp.where(regular, xp.ones_like(r2), lens.end / xp.sqrt(xp.where(regular, xp.ones_like(r2), r2)))
-    x, y = x * shrink, y * shrink
-    s = x * x + y * y
+    x, y, s = (xp.where(regular, value, xp.zeros_like(r2)) for value in (x, y, r2))
     ratio = _polynomial(lens.numerator, s) / _polynomial(lens.denominator, s)
     return *_tangential(x, y, s, ratio, lens), regular
 

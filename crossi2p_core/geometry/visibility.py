@@ -8,24 +8,38 @@ sides keeps slanted surfaces whole: on a plane one of two opposite neighbours is
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..errors import InputError
 
 _MIN_POINTS = 16  # fewer points in the image than this have no measurable spacing
-_MAX_CELLS = 400_000  # keeps the buffer in cache and the time bounded, whatever the image size
+_MAX_CELLS = 300_000  # keeps the buffer in cache and the time bounded, whatever the image size
+_ENOUGH = 20_000  # points whose spacing is looked at; more would only take longer
+_REACH = 2.0  # how many spacings away the two neighbours that hide a point may be
+
+
+class Spacing(NamedTuple):
+    """How far apart, in pixels, neighbouring points of a scan usually are in the image.
+
+    du, dv: across and down the image. fine: down it where the scan is densest, since many sensors bunch their beams.
+    """
+
+    du: float
+    dv: float
+    fine: float
 
 
 def visible_mask(uv: np.ndarray, depth: np.ndarray, inside: np.ndarray, width: int, height: int,
-                 spacing: tuple[float, float] | None = None, tolerance: float = 0.04,
-                 margin: float = 0.2) -> np.ndarray:
+                 spacing: Spacing | None = None, tolerance: float = 0.04, margin: float = 0.2) -> np.ndarray:
     """(N,) bool: the points that are inside the image and not hidden by nearer ones.
 
     uv: (N, 2) px; depth: (N,) m, along the axis or along the ray; inside: (N,) bool, as `Camera.project` answers.
-    spacing: (du, dv) px between neighbouring points; None measures it (`point_spacing`), which a caller that moves
-    the pose a little many times can do once. A nearer point hides another if it is nearer by more than `tolerance`
-    of the depth (widened by the angle the window spans, so that concave corners stay) and by more than `margin`
-    metres. What is certain is only as sharp as the scan: within one spacing of an outline either answer may come.
+    spacing: None measures it; a caller that moves the pose a little many times can call `point_spacing` once. A
+    nearer point hides another if it is nearer by more than `tolerance` of the depth (widened by the angle the window
+    spans, so that concave corners stay) and by more than `margin` metres. What is certain is only as sharp as the
+    scan: within one spacing of an outline either answer may come.
     """
     uv, depth, inside = np.asarray(uv), np.asarray(depth), np.asarray(inside, dtype=bool)
     if uv.shape != (len(depth), 2) or inside.shape != depth.shape or depth.ndim != 1:
@@ -35,71 +49,88 @@ def visible_mask(uv: np.ndarray, depth: np.ndarray, inside: np.ndarray, width: i
     if len(index) < _MIN_POINTS:
         return inside.copy()
     pixels, inverse = uv[index].astype(np.float32), (1 / depth[index]).astype(np.float32)
-    du, dv = spacing or point_spacing(pixels, width, height)
-    coarse = 1 if dv >= du else 0  # the axis across the scan lines: twice as fine a grid, so that no cell holds two
-    step = np.array([du, dv]) * np.where(np.arange(2) == coarse, 0.5, 1.0)
-    step *= max(1.0, np.sqrt(width * height / step.prod() / _MAX_CELLS))
-    nearest = _nearest_opposite(pixels, inverse, step, (width, height), coarse)
-    window = 4 * step[coarse] / (width, height)[coarse]  # about radians, for usual lenses
-    hidden = (nearest > inverse * (1 + tolerance + window)) & (nearest * (depth[index] - margin) > 1)
+    spacing = spacing or point_spacing(pixels, width, height)
+    if spacing.dv >= spacing.du:  # scan lines run across the image
+        cell, window, size = (spacing.fine / 2, spacing.du), spacing.dv, (height, width)
+        pixels = pixels[:, ::-1]
+    else:
+        cell, window, size = (spacing.du / 2, spacing.dv), spacing.du, (width, height)
+    nearest = _nearest_opposite(pixels, inverse, cell, _REACH * window, size)
+    angle = _REACH * window / size[0]  # about radians, for usual lenses
+    hidden = (nearest > inverse * (1 + tolerance + angle)) & (nearest * (depth[index] - margin) > 1)
     visible = inside.copy()
     visible[index[hidden]] = False
     return visible
 
 
-def _nearest_opposite(pixels: np.ndarray, inverse: np.ndarray, step: np.ndarray, size: tuple[int, int],
-                      coarse: int) -> np.ndarray:
+def _nearest_opposite(pixels: np.ndarray, inverse: np.ndarray, cell: tuple[float, float], reach: float,
+                      size: tuple[int, int]) -> np.ndarray:
     """(M,) inverse depth of the surface that nearer points on two opposite sides span in front of each point; 0: none.
 
+    Axis 0 of pixels, cell and size runs across the scan lines, axis 1 along them. A cell is half as high as the
+    smallest gap between lines: held in one cell, the nearer of two lines of a road would seem to lie beside the other.
     Of each pair of sides the farther one counts, of the two pairs the nearer.
     """
+    step = np.asarray(cell) * max(1.0, np.sqrt(size[0] * size[1] / (cell[0] * cell[1]) / _MAX_CELLS))
+    far = max(2, round(reach / step[0]))
     cells = (pixels / step).astype(np.int64)
-    rows, columns = cells[:, coarse] + 5, cells[:, 1 - coarse] + 3  # a rim of empty cells spares all border cases
-    shape = (int(size[coarse] / step[coarse]) + 11, int(size[1 - coarse] / step[1 - coarse]) + 7)
-    buffer = np.zeros(shape, dtype=np.float32)  # inverse depth: the nearest point is the largest value
+    rows, columns = cells[:, 0] + far, cells[:, 1] + 3  # a rim of empty cells spares all border cases
+    shape = (int(size[0] / step[0]) + 2 * far + 2, int(size[1] / step[1]) + 7)
     flat = rows * shape[1] + columns
+    buffer = np.zeros(shape, dtype=np.float32)  # inverse depth: the nearest point is the largest value
     np.maximum.at(buffer.reshape(-1), flat, inverse)
 
-    beside = buffer.copy()  # across the scan lines: three columns wide
-    np.maximum(beside[:, 1:], buffer[:, :-1], out=beside[:, 1:])
-    np.maximum(beside[:, :-1], buffer[:, 1:], out=beside[:, :-1])
-    across = _running_max(_running_max(beside, 1, 0), 2, 0)  # rows r .. r + 3
-    along = _running_max(buffer, 1, 1)  # columns c .. c + 1
-
+    beside = _running_max(buffer, 3, axis=1)  # columns c .. c + 2
+    across = _running_max(beside, far, axis=0)  # rows r .. r + far - 1 of these
+    along = _running_max(buffer, 2, axis=1)  # columns c .. c + 1
     own = buffer.reshape(-1)[flat]
-    one = np.maximum(across[rows - 4, columns], own)
-    other = np.maximum(across[rows + 1, columns], own)
+    before = np.maximum(across[rows - far, columns - 1], own)
+    behind = np.maximum(across[rows + 1, columns - 1], own)
     left, right = along[rows, columns - 2], along[rows, columns + 1]
-    return np.maximum(np.minimum(one, other), np.minimum(left, right))
+    return np.maximum(np.minimum(before, behind), np.minimum(left, right))
 
 
-def _running_max(buffer: np.ndarray, shift: int, axis: int) -> np.ndarray:
-    """Each cell's maximum with the cell `shift` further along the axis."""
-    result = buffer.copy()
-    here, there = (slice(None),) * axis, slice(shift, None)
-    np.maximum(result[(*here, slice(None, -shift))], buffer[(*here, there)], out=result[(*here, slice(None, -shift))])
+def _running_max(buffer: np.ndarray, length: int, axis: int) -> np.ndarray:
+    """Maximum of each cell and the next length - 1 along the axis, by doubling."""
+    result, covered = buffer, 1
+    while covered < length:
+        shift = min(covered, length - covered)
+        here = (slice(None),) * axis + (slice(None, -shift),)
+        there = (slice(None),) * axis + (slice(shift, None),)
+        wider = result.copy()
+        np.maximum(result[here], result[there], out=wider[here])
+        result, covered = wider, covered + shift
     return result
 
 
-def point_spacing(uv: np.ndarray, width: int, height: int) -> tuple[float, float]:
-    """(du, dv) px, at least 1: the usual distance between neighbouring points across and down the image.
+def point_spacing(uv: np.ndarray, width: int, height: int) -> Spacing:
+    """The Spacing of points uv (N, 2) px that lie inside the image; nothing in it is below one pixel.
 
-    uv: (N, 2) px inside the image. dv is the gap, between points of one narrow column of the image, that half of the
-    column's length lies in gaps smaller than; du follows from the density. A spinning sensor of 64 beams has about
-    (3, 6) at KITTI's size, one of 16 beams (5, 40).
+    Of all lengths down narrow columns of the image half lies in gaps between points smaller than dv, a fifth in gaps
+    smaller than fine; du follows from the density. A spinning sensor of 64 beams has du, dv of about 3 and 6 at KITTI's
+    size, one of 16 beams 5 and 40.
     """
     uv = np.asarray(uv, dtype=np.float32)
     if len(uv) < _MIN_POINTS:
-        return 1.0, 1.0
-    block = 4 * np.sqrt(width * height / len(uv))
-    across, down = int(width / block) + 1, int(height / block) + 1
-    blocks = np.zeros(across * down, dtype=bool)
-    blocks[np.clip((uv[:, 1] / block).astype(int), 0, down - 1) * across
-           + np.clip((uv[:, 0] / block).astype(int), 0, across - 1)] = True
-    area = float(blocks.sum()) * block**2 / len(uv)  # px^2 per point where there are points at all
-    column = np.floor(uv[:, 0] / np.sqrt(area)).astype(np.float64)
-    gaps = np.diff(np.sort(column * 8 * height + uv[:, 1]))
+        return Spacing(1.0, 1.0, 1.0)
+    area = _covered_area(uv, width, height) / len(uv)  # px^2 per point where there are points at all
+    column = (uv[:, 0] / np.sqrt(area)).astype(np.int64)
+    some = column % (1 + len(uv) // _ENOUGH) == 0  # whole columns, so that the gaps in them stay what they are
+    gaps = np.diff(np.sort(column[some] * 8.0 * height + uv[some, 1]))
     gaps = np.sort(gaps[gaps < height / 4])
     length = np.cumsum(gaps)
-    dv = float(gaps[np.searchsorted(length, 0.5 * length[-1])]) if len(gaps) and length[-1] > 0 else 1.0
-    return max(1.0, area / max(dv, 1e-6)), max(1.0, dv)
+    if len(gaps) == 0 or length[-1] <= 0:
+        return Spacing(max(1.0, area), 1.0, 1.0)
+    fine, dv = gaps[np.searchsorted(length, np.array([0.2, 0.5]) * length[-1])].tolist()
+    return Spacing(max(1.0, area / dv), max(1.0, dv), max(1.0, fine))
+
+
+def _covered_area(uv: np.ndarray, width: int, height: int) -> float:
+    """Pixels of the part of the image that holds points, counted in blocks of about 16 points."""
+    block = 4 * np.sqrt(width * height / len(uv))
+    across, down = int(width / block) + 1, int(height / block) + 1
+    column = np.clip((uv[:, 0] / block).astype(int), 0, across - 1)
+    row = np.clip((uv[:, 1] / block).astype(int), 0, down - 1)
+    filled = np.zeros(across * down, dtype=bool)
+    filled[row * across + column] = True
+    return float(filled.sum() * block**2)
