@@ -51,6 +51,8 @@ def lens(model: str, D: Sequence[float] | np.ndarray) -> Lens:
 
 @lru_cache(maxsize=256)
 def _lens(model: str, D: tuple[float, ...]) -> Lens:
+    numerator: tuple[float, ...]
+    denominator: tuple[float, ...]
     if model == "equidistant":
         numerator, denominator, tangential, widest = (1.0, *D), (1.0,), (0.0, 0.0), math.pi
     else:
