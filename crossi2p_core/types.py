@@ -138,8 +138,8 @@ class PointCloud:
 
     def select(self, index: Array) -> PointCloud:
         """The points of a boolean mask or an index array."""
-        take = [None if v is None else v[index] for v in (self.intensity, self.ring, self.time)]
-        return PointCloud(self.xyz[index], *take, dropped=self.dropped)
+        intensity, ring, time = (None if v is None else v[index] for v in (self.intensity, self.ring, self.time))
+        return PointCloud(self.xyz[index], intensity, ring, time, self.dropped)
 
 
 def _unit_intensity(values: Array | None) -> Array | None:

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from ..geometry import se3
+from ..geometry.visibility import visible_mask
 from ..types import Camera, PointCloud
 from .image_edges import EdgeMap
 from .lidar_edges import LidarEdges
-from .occlusion import hidden_edges
 
 UNIT = (math.radians(1.0),) * 3 + (0.1,) * 3  # of a step: rad, m
 _FRONT_M = 0.3
@@ -63,9 +63,17 @@ def seen_from(frame: FrameProblem, T_cam_lidar: torch.Tensor) -> FrameProblem:
     ahead, _ = frame.camera.project(se3.transform(T, frame.tip))
     normal2 = (ahead - uv) ** 2
     across = frame.weight[:, None] * normal2 / (normal2.sum(-1, keepdim=True) + 1e-12)
-    hidden = hidden_edges(frame.xyz.cpu().numpy(), frame.cloud.xyz, frame.camera, T_cam_lidar.cpu().numpy())
-    across[torch.from_numpy(hidden).to(across.device)] = 0
+    across[torch.from_numpy(_hidden(frame, T_cam_lidar.cpu().numpy())).to(across.device)] = 0
     return replace(frame, across=across)
+
+
+def _hidden(frame: FrameProblem, T_cam_lidar: np.ndarray) -> np.ndarray:
+    """(N,) bool: edges inside the image that the cloud's other points hide from the camera."""
+    edges = frame.xyz.cpu().numpy()
+    points = se3.transform(T_cam_lidar, np.concatenate([frame.cloud.xyz, edges]))
+    uv, valid = frame.camera.project(points)
+    visible = visible_mask(uv, points[:, 2], valid, frame.camera.width, frame.camera.height)
+    return (valid & ~visible)[-len(edges):]
 
 
 def move(T: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
@@ -100,6 +108,18 @@ def score(frame: FrameProblem, T_cam_lidar: torch.Tensor, sigma: float, subset: 
     return torch.cat(out)
 
 
+def restrict(frame: FrameProblem, kinds: tuple[int, ...]) -> FrameProblem:
+    """The frame with the edges of some classes only."""
+    member = torch.isin(frame.kind, torch.tensor(kinds, device=frame.kind.device))
+    return replace(frame, across=frame.across * member[:, None])
+
+
+def weight_in_view(frame: FrameProblem, T_cam_lidar: torch.Tensor) -> float:
+    """Total weight of the visible edges inside the image at a pose (4, 4)."""
+    _, valid = frame.camera.project(se3.transform(T_cam_lidar.to(frame.xyz), frame.xyz))
+    return float((frame.across.sum(-1) * valid).sum())
+
+
 @dataclass(frozen=True)
 class Expansion:
     """Second-order picture of the score at poses: value (S,), gradient (S, 6), hessian (S, 6, 6), in units of UNIT.
@@ -117,7 +137,7 @@ def expand(frame: FrameProblem, T_cam_lidar: torch.Tensor, sigmas: tuple[float, 
     """Value and derivatives of the mean score over the scales `sigmas`, at poses (S, 4, 4)."""
     uv, valid, jacobian = linearise(frame, T_cam_lidar)
     parts = [_expand_level(frame, uv, valid, jacobian, frame.level(sigma)) for sigma in sigmas]
-    value, pull, hessian = (sum(p[i] for p in parts) / len(parts) for i in range(3))
+    value, pull, hessian = (torch.stack(part).mean(0) for part in zip(*parts, strict=True))
     return Expansion(value, pull.sum(1), hessian, pull)
 
 

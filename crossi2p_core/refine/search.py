@@ -10,6 +10,8 @@ from .config import SearchConfig
 from .objective import Expansion, FrameProblem, expand, move, score, seen_from, step_between
 
 _LARGEST_STEP = 0.5  # UNIT
+_STILL = 0.02  # UNIT
+_NEW_VIEW = 0.2  # UNIT: a smaller move changes neither what is hidden nor how edges run
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,14 @@ def _distinct(poses: torch.Tensor, values: torch.Tensor, apart: torch.Tensor, mo
 def settle(frames: list[FrameProblem], T_start: torch.Tensor, T: torch.Tensor, bounds: Bounds, config: SearchConfig,
            scales: tuple[float, ...]) -> tuple[torch.Tensor, list[FrameProblem]]:
     """Repeat the fine search, with occlusion and normals as seen from the present pose, until it stands still."""
+    seen_at = T
+    frames = [seen_from(f, T) for f in frames]
     for _ in range(config.rounds if len(frames) > 1 else 1):
-        frames = [seen_from(f, T) for f in frames]
         moved, _ = fine_search(frames, T_start, T[None], bounds, config, scales)
-        step = step_between(T, moved[None])[0].abs()
+        step, since_seen = (float(step_between(a, moved[None]).abs().max()) for a in (T, seen_at))
         T = moved
-        if float(step.max()) < 0.02:
+        if step < _STILL:
             break
+        if since_seen > _NEW_VIEW:
+            seen_at, frames = T, [seen_from(f, T) for f in frames]
     return T, frames

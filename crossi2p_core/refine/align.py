@@ -1,0 +1,140 @@
+"""Direct alignment of images and clouds: one frame or many of one rig, no learning."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ..types import Prior, Sample
+from .config import RefineConfig
+from .judge import Evidence, judge
+from .lidar_edges import LEFT, RIGHT
+from .objective import UNIT, FrameProblem, move, restrict, score, seen_from, step_between, weight_in_view
+from .prepare import Unusable, overlap, prepare_frame
+from .residuals import Residuals, measure
+from .search import Bounds, fine_search, settle, wide_search
+from .uncertainty import combine_with_prior, left_covariance, pose_covariance
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A judged alignment; fields as in `Registration`. `evidence` is what the judgement rests on."""
+
+    T_cam_lidar: np.ndarray
+    covariance: np.ndarray
+    status: str
+    reason: str
+    cost_before: float
+    cost_after: float
+    residuals: Residuals
+    overlap: float
+    evidence: Evidence | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+def align(samples: Sequence[Sample], prior: Prior, config: RefineConfig, device: torch.device) -> Alignment:
+    """The extrinsic near `prior` that lays the clouds' edges onto the images'; frames must share one rig.
+
+    Frames without light or structure are left out and named; where none is left, the status is `failed` and the
+    prior is handed on. The answer is never worse than the prior by the score: it is the prior then.
+    """
+    # 1. edges of clouds and images
+    begin = time.perf_counter()
+    frames, unusable = _prepare(samples, prior, config, device)
+    if not frames:
+        return _failed(samples[0], prior, "; ".join(unusable))
+    prepared = time.perf_counter()
+    # 2. the best pose within the prior's bounds
+    start = torch.from_numpy(np.asarray(prior.T_cam_lidar, dtype=np.float64)).to(device)
+    bounds = _bounds(prior, len(frames), config)
+    at_start = [seen_from(f, start) for f in frames]
+    found = _search(at_start, start, bounds, config)
+    found, at_found = settle(frames, start, found, bounds, config.search, config.image.scales_px)
+    searched = time.perf_counter()
+    # 3. what speaks for it, and whether that is enough
+    evidence, agreed = _gather(at_start, at_found, start, found, bounds, config)
+    verdict = judge(evidence)
+    T = start if verdict.keep_start else agreed
+    residuals = measure(at_start if verdict.keep_start else at_found, T, samples[0].camera.width)
+    T_cam_lidar = T.cpu().numpy()
+    timings = {"prepare": prepared - begin, "search": searched - prepared, "judge": time.perf_counter() - searched}
+    return Alignment(
+        T_cam_lidar, left_covariance(evidence.covariance, T_cam_lidar), verdict.status,
+        "; ".join([verdict.reason, *unusable]), -evidence.score_start,
+        -(evidence.score_start if verdict.keep_start else evidence.score_found), residuals,
+        overlap(samples[0].cloud, samples[0].camera, T_cam_lidar), evidence, timings)
+
+
+def _prepare(samples: Sequence[Sample], prior: Prior, config: RefineConfig,
+             device: torch.device) -> tuple[list[FrameProblem], list[str]]:
+    """Usable frames, and in words why others are not."""
+    frames, unusable = [], []
+    for sample in samples:
+        try:
+            frames.append(prepare_frame(sample, prior, config, device))
+        except Unusable as reason:
+            unusable.append(str(reason))
+    return frames, unusable
+
+
+def _bounds(prior: Prior, frames: int, config: RefineConfig) -> Bounds:
+    """The prior in the search's units; many frames outvote it."""
+    strength = config.search.prior_one if frames == 1 else config.search.prior_many
+    return Bounds(prior.max_deg, 10 * prior.max_m, strength)
+
+
+def _search(frames: list[FrameProblem], start: torch.Tensor, bounds: Bounds, config: RefineConfig) -> torch.Tensor:
+    """The best pose (4, 4), from random poses where the bounds are wide, else from the start."""
+    scales = config.image.scales_px
+    poses = start[None]
+    if bounds.deg > config.search.narrow_deg:
+        few = frames[:: max(1, len(frames) // config.search.wide_frames)][: config.search.wide_frames]
+        poses = wide_search(few, start, bounds, config.search, scales, config.seed)
+    return fine_search(frames, start, poses, bounds, config.search, scales)[0]
+
+
+def _gather(at_start: list[FrameProblem], at_found: list[FrameProblem], start: torch.Tensor, found: torch.Tensor,
+            bounds: Bounds, config: RefineConfig) -> tuple[Evidence, torch.Tensor]:
+    """What the judge looks at, and the pose (4, 4) that images and prior agree on."""
+    fine = config.image.scales_px[:2]
+    step = step_between(start, found[None])[0]
+    covariance = pose_covariance(at_found, found, fine, bounds.strength / bounds.spread(step) ** 2)
+    agreed, covariance = combine_with_prior(step.cpu().numpy(), covariance, bounds)
+    T = move(start[None], torch.from_numpy(agreed)[None].to(start))[0]
+    score_found = _mean_score(at_found, T, fine)
+    weight = _mean_weight(at_found, T)
+    upright = [restrict(frame, (LEFT, RIGHT)) for frame in at_found]
+    evidence = Evidence(
+        frames=len(at_found),
+        score_start=_mean_score(at_start, start, fine),
+        score_found=score_found,
+        response=score_found / weight,
+        sides=_mean_score(upright, T, fine) / _mean_weight(upright, T),
+        step=agreed,
+        covariance=covariance,
+        bounds=(bounds.deg, bounds.dm),
+    )
+    return evidence, T
+
+
+def _mean_score(frames: list[FrameProblem], T: torch.Tensor, sigmas: tuple[float, ...]) -> float:
+    """The criterion itself: mean edge strength over frames and fine scales at one pose (4, 4)."""
+    values = [score(frame, T[None], sigma)[0] for frame in frames for sigma in sigmas]
+    return float(torch.stack(values).mean())
+
+
+def _mean_weight(frames: list[FrameProblem], T: torch.Tensor) -> float:
+    """Mean weight of the edges in view: the score of edges that all respond with 1."""
+    return max(1e-6, sum(weight_in_view(frame, T) for frame in frames) / len(frames))
+
+
+def _failed(sample: Sample, prior: Prior, reason: str) -> Alignment:
+    """The prior handed on, with its own bounds as uncertainty."""
+    T = np.asarray(prior.T_cam_lidar, dtype=np.float64)
+    spread = np.array([prior.max_deg] * 3 + [10 * prior.max_m] * 3) * np.array(UNIT)
+    return Alignment(T, np.diag(spread**2), "failed", reason, float("nan"), float("nan"),
+                     Residuals(0, 0, float("nan")), overlap(sample.cloud, sample.camera, T))

@@ -1,0 +1,100 @@
+"""Whether an alignment may be believed, from evidence that does not know the truth.
+
+The limits were chosen on the even-numbered frames of three KITTI recordings, with right and with wrong images, and are
+checked on the others: `docs/results.md` shows how often `ok` was right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+CHANCE = 0.25  # mean response that the best fit to a wrong image seldom exceeds
+CONVINCING = 0.32
+SIDES = 0.45  # mean response of upright silhouettes: skylines alone let the camera slide along them
+_OUTSIDE = 1.5  # times the bounds: the search left the region that the prior allows
+
+_AXES = ("sideways", "up and down", "along the optical axis")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an alignment has to show for itself.
+
+    score_start, score_found: the criterion at the start and at the answer. response: the score per weight of the edges
+    in view, in standard deviations of the edge maps. sides: the same of upright silhouettes alone. step: (6,) from
+    start to answer, (deg, dm). covariance: (6, 6) of it. bounds: (2,) of the prior, (deg, dm).
+    """
+
+    frames: int
+    score_start: float
+    score_found: float
+    response: float
+    sides: float
+    step: np.ndarray
+    covariance: np.ndarray
+    bounds: tuple[float, float]
+
+    @property
+    def sigma_deg(self) -> float:
+        """Standard deviation of the rotation, as a length."""
+        return float(np.sqrt(np.trace(self.covariance[:3, :3])))
+
+    @property
+    def sigma_cm(self) -> float:
+        """Standard deviation of the translation, as a length."""
+        return float(10 * np.sqrt(np.trace(self.covariance[3:, 3:])))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Up to which standard deviations an answer is `ok`."""
+
+    deg: float = 0.45
+    cm: float = 8.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """ok | uncertain | failed, why, and whether the start is handed on instead of what was found."""
+
+    status: str
+    reason: str
+    keep_start: bool = False
+
+
+def judge(evidence: Evidence, limits: Limits | None = None) -> Verdict:
+    """The verdict on one alignment."""
+    limits = limits or Limits()
+    if evidence.response < CHANCE:
+        return Verdict("failed", f"image and cloud do not fit together near this guess (response "
+                       f"{evidence.response:.2f}, a wrong image gives up to {CHANCE}); widen the search or check that "
+                       "they belong together", True)
+    doubt = _doubt(evidence, limits)
+    if evidence.score_found <= evidence.score_start:
+        return Verdict("uncertain" if doubt else "ok", f"no pose nearby fits better than the start{doubt}", True)
+    found = f"moved {_length(evidence.step[:3]):.2f} deg and {10 * _length(evidence.step[3:]):.1f} cm"
+    sure = f"standard deviation {evidence.sigma_deg:.2f} deg, {evidence.sigma_cm:.1f} cm"
+    return Verdict("uncertain" if doubt else "ok", f"{found}; {sure}{doubt}")
+
+
+def _doubt(evidence: Evidence, limits: Limits) -> str:
+    """In words, why the answer is not certain; empty where it is."""
+    deg, dm = evidence.bounds
+    if _length(evidence.step[:3]) > _OUTSIDE * max(deg, 0.5) or _length(evidence.step[3:]) > _OUTSIDE * max(dm, 0.5):
+        return "; the best fit lies outside the bounds of the search: widen them"
+    if evidence.response < CONVINCING:
+        return f"; the fit is weak (response {evidence.response:.2f}): use more frames"
+    if evidence.sides < SIDES:
+        return "; hardly any upright edge agrees: use frames with poles, corners or vehicles"
+    if evidence.sigma_deg > limits.deg:
+        return "; the rotation is weakly determined: use more frames"
+    if evidence.sigma_cm > limits.cm:
+        weak = _AXES[int(np.argmax(np.diag(evidence.covariance)[3:]))]
+        return f"; the translation {weak} is weakly determined: use more frames, with structure near the camera"
+    return ""
+
+
+def _length(v: np.ndarray) -> float:
+    return float(np.linalg.norm(v))

@@ -1,0 +1,55 @@
+"""From a sample and a prior to a problem that can be scored: edges near the field of view, maps of the image."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..geometry import se3
+from ..types import Camera, PointCloud, Prior, Sample
+from .config import RefineConfig
+from .image_edges import edge_maps, why_blind
+from .lidar_edges import find_edges, thin
+from .objective import FrameProblem, make_problem
+
+MIN_POINTS = 200
+MIN_EDGES = 60
+_TYPICAL_DEPTH_M = 3.0  # near enough that a shifted camera sees what it could see
+
+
+class Unusable(Exception):
+    """A frame that says nothing about the extrinsic; the message is the reason in words."""
+
+
+def prepare_frame(sample: Sample, prior: Prior, config: RefineConfig, device: torch.device) -> FrameProblem:
+    """Edges and maps of one frame. Raises Unusable, with the reason in words, where it holds nothing to align."""
+    blind = why_blind(sample.image, config.image)
+    if blind:
+        raise Unusable(f"{sample.name}: {blind}")
+    if len(sample.cloud) < MIN_POINTS:
+        raise Unusable(f"{sample.name}: the cloud has {len(sample.cloud)} usable points; {MIN_POINTS} are the least")
+    cloud, spacing = thin(sample.cloud, config.lidar)
+    cloud = cloud.select(_near_view(cloud, sample.camera, prior))
+    edges = find_edges(cloud, spacing, config.lidar, config.seed)
+    if len(edges) < MIN_EDGES:
+        raise Unusable(f"{sample.name}: {len(edges)} LiDAR edges lie near the camera's view ({MIN_EDGES} are the "
+                       f"least, {len(cloud)} points); is the guess right, does the LiDAR look where the camera does?")
+    maps = edge_maps(sample.image, sample.camera, config.image, device)
+    return make_problem(edges, maps, cloud, config.search.sample_edges, config.seed, device)
+
+
+def _near_view(cloud: PointCloud, camera: Camera, prior: Prior) -> np.ndarray:
+    """(N,) bool: points that some pose within the prior's bounds may bring into the image."""
+    focal = float(np.sqrt(camera.K[0, 0] * camera.K[1, 1]))
+    margin = int(focal * (1.2 * np.radians(prior.max_deg) + prior.max_m / _TYPICAL_DEPTH_M) + 0.05 * camera.width)
+    margin = min(margin, 2 * camera.width)
+    around = camera.crop(-margin, -margin, camera.width + 2 * margin, camera.height + 2 * margin)
+    points = se3.transform(prior.T_cam_lidar, cloud.xyz)
+    return around.project(points)[1]
+
+
+def overlap(cloud: PointCloud, camera: Camera, T_cam_lidar: np.ndarray) -> float:
+    """Share of a cloud's points that fall into the image."""
+    if len(cloud) == 0:
+        return 0.0
+    return float(camera.project(se3.transform(T_cam_lidar, cloud.xyz))[1].mean())

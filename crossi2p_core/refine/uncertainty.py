@@ -1,0 +1,66 @@
+"""How sure an alignment is: the covariance of the pose, from how its edges pull in different directions."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .objective import UNIT, FrameProblem, expand, linearise
+from .search import Bounds
+
+_INFLATION = 2.2  # measured on KITTI: errors over their sandwich sigmas; edges of one object repeat each other's error
+_FLOOR = (0.04,) * 3 + (0.08,) * 3  # UNIT: what the maps' pixels and the reference calibration leave
+_BLOCKS = (8, 3)  # of an image, columns by rows: edges of one block belong together and are not counted as independent
+
+
+def pose_covariance(frames: list[FrameProblem], T_cam_lidar: torch.Tensor, sigmas: tuple[float, ...],
+                    prior_information: torch.Tensor) -> np.ndarray:
+    """(6, 6) of steps (rotation vector, translation) at an optimum T (4, 4), in units of UNIT.
+
+    The sandwich of an M-estimator, H^-1 M H^-1 (Huber 1967): H the curvature of the score and of the prior (6,), M the
+    scatter of the gradients that independent blocks of the images contribute.
+    """
+    n = len(frames)
+    curvature = torch.diag(prior_information).double().cpu()
+    scatter = torch.zeros(6, 6, dtype=torch.float64)
+    for frame in frames:
+        at = expand(frame, T_cam_lidar[None], sigmas)
+        curvature = curvature - at.hessian[0].double().cpu() / n
+        pulls = _block_sums(frame, T_cam_lidar, at.pull[0]).double().cpu() / n  # (blocks, 6)
+        scatter = scatter + pulls.T @ pulls
+    values, axes = torch.linalg.eigh(0.5 * (curvature + curvature.T))
+    inverse = axes @ torch.diag(1 / values.clamp_min(1e-3)) @ axes.T
+    floor = torch.tensor(_FLOOR, dtype=torch.float64) ** 2 / n
+    return (_INFLATION**2 * (inverse @ scatter @ inverse) + torch.diag(floor)).numpy()
+
+
+def combine_with_prior(step: np.ndarray, covariance: np.ndarray, bounds: Bounds) -> tuple[np.ndarray, np.ndarray]:
+    """Step (6,) and covariance (6, 6) after the prior has had its say: a product of two Gaussians.
+
+    A length uniform in 0..b in a random direction has variance b^2 / 9 along each axis. A direction that the images do
+    not determine stays where the start had it.
+    """
+    prior = np.diag([(bounds.deg / 3) ** 2] * 3 + [(bounds.dm / 3) ** 2] * 3) + 1e-9 * np.eye(6)
+    gain = prior @ np.linalg.inv(prior + covariance)
+    return gain @ step, gain @ covariance
+
+
+def _block_sums(frame: FrameProblem, T_cam_lidar: torch.Tensor, pull: torch.Tensor) -> torch.Tensor:
+    """Gradients (N, 6) summed per block of the image: (blocks, 6)."""
+    uv, valid, _ = linearise(frame, T_cam_lidar[None])
+    column = (uv[0, :, 0] * _BLOCKS[0] / frame.camera.width).long().clamp(0, _BLOCKS[0] - 1)
+    row = (uv[0, :, 1] * _BLOCKS[1] / frame.camera.height).long().clamp(0, _BLOCKS[1] - 1)
+    sums = torch.zeros(_BLOCKS[0] * _BLOCKS[1], 6, dtype=pull.dtype, device=pull.device)
+    return sums.index_add_(0, row * _BLOCKS[0] + column, pull * valid[0, :, None])
+
+
+def left_covariance(covariance: np.ndarray, T_cam_lidar: np.ndarray) -> np.ndarray:
+    """From steps in units of UNIT to the left perturbation exp(xi) T, xi = (rotation rad, translation m).
+
+    exp(xi) T turns the translation along; to first order rho = d - w x t.
+    """
+    t = T_cam_lidar[:3, 3]
+    A = np.eye(6)
+    A[3:, :3] = np.array([[0, -t[2], t[1]], [t[2], 0, -t[0]], [-t[1], t[0], 0]])
+    A = A @ np.diag(UNIT)
+    return A @ covariance @ A.T

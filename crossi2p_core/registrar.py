@@ -1,0 +1,102 @@
+"""The facade: load once, register many. What the command line, the ROS node and users call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .config import load_config
+from .errors import InputError
+from .geometry import se3
+from .refine.align import Alignment, align
+from .refine.config import RefineConfig
+from .types import Prior, Registration, Sample
+
+
+@dataclass(frozen=True)
+class RegistrarConfig:
+    """All settings of a registration."""
+
+    refine: RefineConfig = field(default_factory=RefineConfig)
+
+
+class Registrar:
+    """Finds where a camera sits relative to a LiDAR.
+
+    config: a RegistrarConfig, a mapping, the path of a YAML file, or None for the defaults.
+    device: `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`. Raises InputError for what cannot be had.
+    """
+
+    def __init__(self, config: RegistrarConfig | Mapping[str, Any] | str | Path | None = None,
+                 device: str = "auto") -> None:
+        self.config = config if isinstance(config, RegistrarConfig) else load_config(RegistrarConfig, config)
+        self.device = _choose_device(device)
+
+    def register(self, sample: Sample, prior: Prior | np.ndarray | None = None) -> Registration:
+        """The extrinsic of one sample.
+
+        prior: a guess with its bounds, a bare (4, 4) T_cam_lidar (bounds 2 deg / 0.2 m), or None for the sample's own
+        extrinsic. Raises InputError where there is none or where it is no rigid transform; a frame that cannot be
+        registered is no error but a Registration with status `failed`, the prior handed on.
+        """
+        return self.register_joint([sample], prior)
+
+    def register_joint(self, samples: Sequence[Sample], prior: Prior | np.ndarray | None = None) -> Registration:
+        """One extrinsic for several samples that share a rig; prior and errors as in `register`."""
+        _check_one_rig(samples)
+        return _as_registration(align(samples, _as_prior(prior, samples[0]), self.config.refine, self.device))
+
+
+def _choose_device(name: str) -> torch.device:
+    """The torch device of a name, checked to exist."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"the device '{name}' is not known; use auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"the device '{name}' is not supported; use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"the device '{name}' is not there: torch sees {torch.cuda.device_count()} CUDA devices; "
+                         "use auto or cpu, or install a CUDA build of torch and its driver")
+    return device
+
+
+def _check_one_rig(samples: Sequence[Sample]) -> None:
+    """Raise InputError unless there is a sample and all have one camera."""
+    if not samples:
+        raise InputError("no sample was given to register; choose at least one frame")
+    first = samples[0]
+    for other in samples[1:]:
+        a, b = first.camera, other.camera
+        same = (a.width, a.height, a.model) == (b.width, b.height, b.model)
+        if other.rig != first.rig or not same or not np.array_equal(a.K, b.K):
+            raise InputError(f"{first.name} and {other.name} are of different rigs or cameras and have no extrinsic in "
+                             "common; register each rig for itself")
+
+
+def _as_prior(prior: Prior | np.ndarray | None, sample: Sample) -> Prior:
+    """A checked prior, whatever form it came in."""
+    if prior is None:
+        if sample.T_cam_lidar is None:
+            raise InputError(f"{sample.name}: nobody knows a rough extrinsic; give one as prior")
+        prior = sample.T_cam_lidar
+    if not isinstance(prior, Prior):
+        prior = Prior(np.asarray(prior))
+    if not (0 <= prior.max_deg <= 180 and 0 <= prior.max_m < 1000):
+        raise InputError(f"the prior's bounds, {prior.max_deg} deg and {prior.max_m} m, must be 0 or more, at most "
+                         "180 deg and below 1000 m")
+    return Prior(se3.check_transform(prior.T_cam_lidar, f"the prior of {sample.name}"), prior.max_deg, prior.max_m)
+
+
+def _as_registration(found: Alignment) -> Registration:
+    """What is told to the outside."""
+    return Registration(
+        found.T_cam_lidar, found.covariance, found.status, found.reason, found.cost_before, found.cost_after,
+        found.residuals.edges, found.residuals.found, found.residuals.median_px, found.overlap, found.timings)
