@@ -95,15 +95,18 @@ def test_damaged_pair(pair: Path, tmp_path: Path, command: str, damage: str) -> 
     assert command == "prepare" or list(tmp_path.iterdir()) == []
 
 
-def test_missing_line_in_kitti_calibration(tmp_path: Path, data_dir: Path) -> None:
-    drive = "2011_09_26_drive_0000_sync"
+@pytest.mark.parametrize(("file", "line"), [("calib_velo_to_cam.txt", "R:"), ("calib_cam_to_cam.txt", "P_rect_02:")])
+def test_missing_line_in_kitti_calibration(tmp_path: Path, data_dir: Path, file: str, line: str) -> None:
     source = data_dir / "kitti_raw" / "2011_09_26"
-    (tmp_path / "2011_09_26").mkdir()
-    for file in source.glob("calib_*.txt"):
-        lines = [line for line in file.read_text().splitlines() if not line.startswith(("R:", "P_rect_02"))]
-        (tmp_path / "2011_09_26" / file.name).write_text("\n".join(lines))
-    (tmp_path / "2011_09_26" / drive).symlink_to((source / drive).resolve())
-    assert_refused(crossi2p("register", tmp_path / "2011_09_26" / drive), "calib_")
+    drive = tmp_path / "2011_09_26_drive_0000_sync"
+    drive.mkdir()
+    for folder in (source / drive.name).iterdir():
+        (drive / folder.name).symlink_to(folder.resolve())
+    for calibration in source.glob("calib_*.txt"):
+        lines = calibration.read_text().splitlines(keepends=True)
+        kept = [text for text in lines if calibration.name != file or not text.startswith(line)]
+        (tmp_path / calibration.name).write_text("".join(kept))
+    assert_refused(crossi2p("register", drive), file, line.rstrip(":"))
 
 
 @pytest.mark.parametrize("name", ["drive.bag", "drive.mcap", "drive.db3"])

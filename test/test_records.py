@@ -77,6 +77,6 @@ def test_exit_code_is_1_where_a_frame_has_no_answer(statuses: list[str], code: i
 def test_words_tell_start_end_status_and_place() -> None:
     records = [record(off_by(0.25, 3.0)), record(off_by(2.0, 20.0), "failed"), record(TRUTH, "uncertain", truth=None)]
     text = report_in_words(plain({"frames": records, "summary": summarize(records)}), Path("results"))
-    for words in ("2.00 deg  20.0 cm", "0.25 deg   3.0 cm", "failed: because failed", "?",
+    for words in ("2.00 deg, 20.0 cm", "0.25 deg, 3.0 cm", "failed: because failed", "truth unknown",
                   "1 ok, 1 uncertain, 1 failed", "made worse: 0%", "results"):
         assert words in text

@@ -61,11 +61,12 @@ def write_registration(folder: Path, samples: list[Sample], start: np.ndarray, r
     from ..viz.overlay import before_after
 
     name = record["name"]
+    frames = samples[0].name if len(samples) == 1 else f"{len(samples)} frames"
     write_calibration(folder / f"{file_stem(name)}.yaml", Extrinsic(
-        result.T_cam_lidar, camera_frame=samples[0].rig or "camera", covariance=result.covariance,
-        status=result.status, reason=result.reason, source=", ".join(sample.name for sample in samples)))
-    titles = {"title_before": f"before{error_in_words(record, 'init_', ': ')}",
-              "title_after": f"after, {result.status}{error_in_words(record, '', ': ')}"}
+        result.T_cam_lidar, covariance=result.covariance, status=result.status, reason=result.reason,
+        source=f"{frames} of {samples[0].rig or 'one rig'}"))
+    titles = {"title_before": f"before: {error_in_words(record, 'init_')}",
+              "title_after": f"after: {error_in_words(record)} ({result.status})"}
     for sample in samples[:MAX_PICTURES]:
         picture = before_after(sample.image, sample.camera, sample.cloud, start, result.T_cam_lidar, **titles)
         write_image(folder / f"{file_stem(sample.name)}_before_after.jpg", picture)
