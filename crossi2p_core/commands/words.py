@@ -14,7 +14,7 @@ def report_in_words(report: dict[str, Any], out: Path | None) -> str:
     lines += [_line(record, width) for record in records]
     lines += ["", f"{summary['registered']} ok, {summary['uncertain']} uncertain, {summary['failed']} failed; "
                   f"{summary['seconds_median']:.2f} s each (median)"]
-    if summary["share_worse"] is not None:
+    if len(records) > 1 and summary["share_worse"] is not None:
         lines += [_medians("start", "init_", summary), _medians("found", "", summary),
                   f"made worse: {summary['share_worse']:.0%}"]
     if out is not None:
