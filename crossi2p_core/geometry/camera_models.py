@@ -42,7 +42,10 @@ def canonical_model(name: str, D: Sequence[float] | np.ndarray | None) -> str:
     key = str(name or "").strip().lower().replace("-", "_").replace(" ", "_")
     if key not in _NAMES:
         raise InputError(f"the distortion model '{name}' is not known; use one of {', '.join(MODELS)}")
-    D = np.zeros(0) if D is None else np.asarray(D, dtype=np.float64).reshape(-1)
+    try:
+        D = np.zeros(0) if D is None else np.asarray(D, dtype=np.float64).reshape(-1)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"distortion coefficients must be numbers; these are {D}") from error
     model = _NAMES[key]
     if model == "equidistant" or not D.any():
         return model if model == "equidistant" else "none"

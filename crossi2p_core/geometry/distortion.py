@@ -135,7 +135,7 @@ def undistort_radius(distorted: Any, lens: Lens) -> Any:
         step = r - miss / xp.where(slope > _FLAT, slope, xp.ones_like(slope))
         step = xp.where((step >= low) & (step <= high) & (slope > _FLAT), step, 0.5 * (low + high))
         r, moved = step, abs(step - r)
-        if 0 in r.shape or float(moved.max()) < _DONE:
+        if bool((moved < _DONE).all()):
             break
     return r
 
@@ -156,7 +156,7 @@ def undistort_plane(x: Any, y: Any, lens: Lens) -> tuple[Any, Any]:
     for _ in range(_STEPS):
         du, dv = _newton_step(u, v, x, y, lens)
         u, v = u - du, v - dv
-        if 0 in u.shape or float((abs(du) + abs(dv)).max()) < _DONE:
+        if bool((abs(du) + abs(dv) < _DONE).all()):
             break
     return u, v
 
