@@ -42,3 +42,10 @@ def like(x: Any, reference: Any) -> Any:
     if is_torch(x):
         return x.to(device=reference.device, dtype=reference.dtype)
     return namespace(reference).as_tensor(x, device=reference.device, dtype=reference.dtype)
+
+
+def eye(size: int, reference: Any) -> Any:
+    """The identity (size, size) in `reference`'s library, type and device, made there: no copy, no waiting."""
+    if is_torch(reference):
+        return namespace(reference).eye(size, dtype=reference.dtype, device=reference.device)
+    return np.eye(size, dtype=reference.dtype)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .backend import as_float, as_float64, like, namespace
+from .backend import as_float, as_float64, eye, like, namespace
 
 _ROTATION_SLACK = 1e-3  # largest entry of R^T R - I that counts as rounding of a written-down matrix
 
@@ -27,7 +27,7 @@ def make(R: Any, t: Any) -> Any:
     xp = namespace(R)
     batch = np.broadcast_shapes(R.shape[:-2], t.shape[:-1])
     top = xp.concatenate([xp.broadcast_to(R, (*batch, 3, 3)), xp.broadcast_to(t, (*batch, 3))[..., None]], -1)
-    last = xp.broadcast_to(like(np.array([[0.0, 0.0, 0.0, 1.0]]), R), (*batch, 1, 4))
+    last = xp.broadcast_to(eye(4, R)[3:], (*batch, 1, 4))
     return xp.concatenate([top, last], -2)
 
 
@@ -54,7 +54,7 @@ def exp_so3(w: Any) -> Any:
     w = as_float(w)
     W = _hat(w)
     a, b, _ = _exp_coefficients((w * w).sum(-1)[..., None, None])
-    return _eye(w) + a * W + b * (W @ W)
+    return eye(3, w) + a * W + b * (W @ W)
 
 
 def log_so3(R: Any) -> Any:
@@ -83,8 +83,8 @@ def exp_se3(xi: Any) -> Any:
     W = _hat(w)
     WW = W @ W
     a, b, c = _exp_coefficients((w * w).sum(-1)[..., None, None])
-    V = _eye(w) + b * W + c * WW
-    return make(_eye(w) + a * W + b * WW, (V @ rho[..., None])[..., 0])
+    V = eye(3, w) + b * W + c * WW
+    return make(eye(3, w) + a * W + b * WW, (V @ rho[..., None])[..., 0])
 
 
 def log_se3(T: Any) -> Any:
@@ -92,7 +92,7 @@ def log_se3(T: Any) -> Any:
     T = as_float(T)
     w = log_so3(T[..., :3, :3])
     W = _hat(w)
-    V_inverse = _eye(w) - 0.5 * W + _log_coefficient((w * w).sum(-1)[..., None, None]) * (W @ W)
+    V_inverse = eye(3, w) - 0.5 * W + _log_coefficient((w * w).sum(-1)[..., None, None]) * (W @ W)
     return namespace(T).concatenate([w, (V_inverse @ T[..., :3, 3:])[..., 0]], -1)
 
 
@@ -200,11 +200,6 @@ def _hat(w: Any) -> Any:
     return xp.stack([xp.stack([o, -z, y], -1), xp.stack([z, o, -x], -1), xp.stack([-y, x, o], -1)], -2)
 
 
-def _eye(reference: Any) -> Any:
-    """The identity (3, 3) in the library, dtype and device of `reference`."""
-    return like(np.eye(3), reference)
-
-
 def _exp_coefficients(x: Any) -> tuple[Any, Any, Any]:
     """sin(a)/a, (1 - cos a)/a^2, (a - sin a)/a^3 for x = a^2; a series below 1 rad, where the quotients cancel."""
     xp = namespace(x)
@@ -249,6 +244,6 @@ def _quaternion(R: Any) -> Any:
         xp.stack([y, xy, 1 - r[0][0] + r[1][1] - r[2][2], yz], -1),
         xp.stack([z, xz, yz, 1 - r[0][0] - r[1][1] + r[2][2]], -1)], -2)  # (..., 4, 4), symmetric
     diagonal = xp.stack([rows[..., i, i] for i in range(4)], -1)
-    longest = like(np.eye(4), R)[xp.argmax(diagonal, -1)]  # one-hot (..., 4)
+    longest = eye(4, R)[xp.argmax(diagonal, -1)]  # one-hot (..., 4)
     row = (longest[..., None] * rows).sum(-2)
     return row / xp.sqrt((row * row).sum(-1))[..., None]

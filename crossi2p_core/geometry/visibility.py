@@ -35,7 +35,8 @@ def visible_mask(uv: np.ndarray, depth: np.ndarray, inside: np.ndarray, width: i
                  spacing: Spacing | None = None, tolerance: float = 0.04, margin: float = 0.2) -> np.ndarray:
     """(N,) bool: the points that are inside the image and not hidden by nearer ones.
 
-    uv: (N, 2) px; depth: (N,) m, along the axis or along the ray; inside: (N,) bool, as `Camera.project` answers.
+    uv: (N, 2) px and inside: (N,) bool, as `Camera.project` answers. depth: (N,) m, positive where inside: z, or the
+    range where the lens sees more than 90 degrees off its axis. For images whose upper edge is up.
     spacing: None measures it; a caller that moves the pose a little many times can call `point_spacing` once. A
     nearer point hides another if it is nearer by more than `tolerance` of the depth (widened by the angle the window
     spans, so that concave corners stay) and by more than `margin` metres. What is certain is only as sharp as the
@@ -50,32 +51,28 @@ def visible_mask(uv: np.ndarray, depth: np.ndarray, inside: np.ndarray, width: i
         return inside.copy()
     pixels, inverse = uv[index].astype(np.float32), (1 / depth[index]).astype(np.float32)
     spacing = spacing or point_spacing(pixels, width, height)
-    if spacing.dv >= spacing.du:  # scan lines run across the image
-        cell, window, size = (spacing.fine / 2, spacing.du), spacing.dv, (height, width)
-        pixels = pixels[:, ::-1]
-    else:
-        cell, window, size = (spacing.du / 2, spacing.dv), spacing.du, (width, height)
-    nearest = _nearest_opposite(pixels, inverse, cell, _REACH * window, size)
-    angle = _REACH * window / size[0]  # about radians, for usual lenses
+    nearest = _nearest_opposite(pixels, inverse, spacing, width, height)
+    angle = _REACH * spacing.dv / height  # about radians, for usual lenses
     hidden = (nearest > inverse * (1 + tolerance + angle)) & (nearest * (depth[index] - margin) > 1)
     visible = inside.copy()
     visible[index[hidden]] = False
     return visible
 
 
-def _nearest_opposite(pixels: np.ndarray, inverse: np.ndarray, cell: tuple[float, float], reach: float,
-                      size: tuple[int, int]) -> np.ndarray:
+def _nearest_opposite(pixels: np.ndarray, inverse: np.ndarray, spacing: Spacing, width: int,
+                      height: int) -> np.ndarray:
     """(M,) inverse depth of the surface that nearer points on two opposite sides span in front of each point; 0: none.
 
-    Axis 0 of pixels, cell and size runs across the scan lines, axis 1 along them. A cell is half as high as the
-    smallest gap between lines: held in one cell, the nearer of two lines of a road would seem to lie beside the other.
-    Of each pair of sides the farther one counts, of the two pairs the nearer.
+    Of each pair of sides the farther one counts, of the two pairs the nearer. A cell is half as high as the smallest
+    gap between scan lines: in a higher one the nearer of two lines on a road would seem to lie beside the other. For
+    the same reason only the sides above and below are looked for in three columns, and left and right in one row.
     """
-    step = np.asarray(cell) * max(1.0, np.sqrt(size[0] * size[1] / (cell[0] * cell[1]) / _MAX_CELLS))
-    far = max(2, round(reach / step[0]))
+    step = np.array([spacing.du, spacing.fine / 2])
+    step *= max(1.0, np.sqrt(width * height / step.prod() / _MAX_CELLS))
+    far = max(2, round(_REACH * spacing.dv / step[1]))
     cells = (pixels / step).astype(np.int64)
-    rows, columns = cells[:, 0] + far, cells[:, 1] + 3  # a rim of empty cells spares all border cases
-    shape = (int(size[0] / step[0]) + 2 * far + 2, int(size[1] / step[1]) + 7)
+    rows, columns = cells[:, 1] + far, cells[:, 0] + 3  # a rim of empty cells spares all border cases
+    shape = (int(height / step[1]) + 2 * far + 2, int(width / step[0]) + 7)
     flat = rows * shape[1] + columns
     buffer = np.zeros(shape, dtype=np.float32)  # inverse depth: the nearest point is the largest value
     np.maximum.at(buffer.reshape(-1), flat, inverse)
@@ -84,10 +81,10 @@ def _nearest_opposite(pixels: np.ndarray, inverse: np.ndarray, cell: tuple[float
     across = _running_max(beside, far, axis=0)  # rows r .. r + far - 1 of these
     along = _running_max(buffer, 2, axis=1)  # columns c .. c + 1
     own = buffer.reshape(-1)[flat]
-    before = np.maximum(across[rows - far, columns - 1], own)
-    behind = np.maximum(across[rows + 1, columns - 1], own)
+    above = np.maximum(across[rows - far, columns - 1], own)
+    below = np.maximum(across[rows + 1, columns - 1], own)
     left, right = along[rows, columns - 2], along[rows, columns + 1]
-    return np.maximum(np.minimum(before, behind), np.minimum(left, right))
+    return np.maximum(np.minimum(above, below), np.minimum(left, right))
 
 
 def _running_max(buffer: np.ndarray, length: int, axis: int) -> np.ndarray:
