@@ -11,6 +11,7 @@ import torch
 
 from ..types import Prior, Sample
 from .config import RefineConfig
+from .explore import explore
 from .judge import Evidence, judge
 from .lidar_edges import LEFT, RIGHT
 from .objective import UNIT, FrameProblem, move, restrict, score, seen_from, step_between, weight_in_view
@@ -59,7 +60,7 @@ def align(samples: Sequence[Sample], prior: Prior, config: RefineConfig, device:
     evidence, agreed = _gather(at_start, at_found, start, found, bounds, config)
     verdict = judge(evidence)
     T = start if verdict.keep_start else agreed
-    residuals = measure(at_start if verdict.keep_start else at_found, T, samples[0].camera.width)
+    residuals = measure(at_start if verdict.keep_start else at_found, T, samples[0].camera)
     T_cam_lidar = T.cpu().numpy()
     timings = {"prepare": prepared - begin, "search": searched - prepared, "judge": time.perf_counter() - searched}
     return Alignment(
@@ -100,9 +101,14 @@ def _search(frames: list[FrameProblem], start: torch.Tensor, bounds: Bounds, con
 def _gather(at_start: list[FrameProblem], at_found: list[FrameProblem], start: torch.Tensor, found: torch.Tensor,
             bounds: Bounds, config: RefineConfig) -> tuple[Evidence, torch.Tensor]:
     """What the judge looks at, and the pose (4, 4) that images and prior agree on."""
-    fine = config.image.scales_px[:2]
+    scales, search = config.image.scales_px, config.search
+    fine = scales[:2]
+    scatter = np.zeros((6, 6))
+    if len(at_found) <= search.explored_frames:
+        nearby = explore(at_found, start, found, bounds, search, scales, config.seed)
+        found, scatter = nearby.mean, nearby.scatter
     step = step_between(start, found[None])[0]
-    covariance = pose_covariance(at_found, found, fine, bounds.strength / bounds.spread(step) ** 2)
+    covariance = scatter + pose_covariance(at_found, found, fine, bounds.strength / bounds.spread(step) ** 2)
     agreed, covariance = combine_with_prior(step.cpu().numpy(), covariance, bounds)
     T = move(start[None], torch.from_numpy(agreed)[None].to(start))[0]
     score_found = _mean_score(at_found, T, fine)

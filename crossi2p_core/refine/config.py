@@ -48,6 +48,9 @@ class SearchConfig:
     prior_one: float = 0.15  # weight of the prior, one frame
     prior_many: float = 0.05
     iterations: int = 6
+    around: int = 8  # poses around the answer from which other maxima are looked for ...
+    explored_frames: int = 3  # ... when no more frames than this are aligned: many frames have one clear maximum
+    temperature: float = 0.4  # of the score: poses whose scores differ by less are hardly told apart
     rounds: int = 4  # many frames: the fine stage repeats until it stands still
 
 

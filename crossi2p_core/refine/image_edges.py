@@ -10,6 +10,7 @@ import torch
 
 from ..types import Camera
 from .config import ImageEdgeConfig
+from .working_view import WorkingView
 
 CHANNELS = 6  # value, d/du, d/dv, d2/du2, d2/dudv, d2/dv2
 _FIRST = np.float32(1 / 8)
@@ -43,22 +44,23 @@ def why_blind(image: np.ndarray, config: ImageEdgeConfig) -> str:
     return ""
 
 
-def edge_maps(image: np.ndarray, camera: Camera, config: ImageEdgeConfig, device: torch.device) -> list[EdgeMap]:
+def edge_maps(view: WorkingView, config: ImageEdgeConfig, device: torch.device) -> list[EdgeMap]:
     """Maps at `config.scales_px`, finest first; blurred ones have half the resolution.
 
     A gradient counts relative to its neighbourhood's, so that a texture's many edges weigh no more than a few clear
     ones, and each map has its own background removed and unit variance.
     """
-    focal = float(np.sqrt(camera.K[0, 0] * camera.K[1, 1]))
-    working = camera.scale(min(1.0, config.focal_px / focal))
-    if working.width != camera.width:
-        image = cv2.resize(image, (working.width, working.height), interpolation=cv2.INTER_AREA)
-    strengths = _relative_gradients(image, config)
+    working = view.camera
+    strengths = _relative_gradients(view.image, config)
     maps = []
     for sigma in config.scales_px:
         halved = sigma >= 3 and min(working.width, working.height) >= 128
         level = working.resize(working.width // 2, working.height // 2) if halved else working
-        planes = [_normalised(s, sigma, max(3 * sigma, 20.0), (level.width, level.height)) for s in strengths]
+        size = level.width, level.height
+        planes = [_normalised(s, sigma, max(3 * sigma, 20.0), size) for s in strengths]
+        if view.mask is not None:
+            inside = cv2.resize(view.mask, size, interpolation=cv2.INTER_AREA)
+            planes = [plane * inside for plane in planes]
         table = np.stack([_with_derivatives(p) for p in planes], axis=2)  # (H, W, 2, 6)
         table = np.concatenate([table.reshape(-1, 2, CHANNELS), np.zeros((1, 2, CHANNELS), np.float32)])
         maps.append(EdgeMap(torch.from_numpy(table.astype(np.float16)).to(device), level, sigma))

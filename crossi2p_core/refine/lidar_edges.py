@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 from ..geometry.voxels import voxel_downsample
 from ..types import PointCloud
 from .config import LidarEdgeConfig
+from .skyline import open_above
 from .spacing import Spacing, estimate_spacing
 
 LEFT, UP, RIGHT, DOWN, INTENSITY_ACROSS, INTENSITY_ALONG = range(6)
@@ -24,6 +25,7 @@ _TIP = np.float32(0.002)  # rad between an edge point and its tip
 _WIDEST = np.radians(2.5)  # neighbours further away say nothing
 _BELOW_TOP_ROW = np.radians(1.0)  # an empty sector this close under the top row is the sensor's end, not sky
 _NEAREST_M = 0.5
+_SHARP = np.radians(0.8)  # an edge between samples this far apart counts half
 
 
 @dataclass(frozen=True)
@@ -69,17 +71,18 @@ def thin(cloud: PointCloud, config: LidarEdgeConfig) -> tuple[PointCloud, Spacin
     return cloud, estimate_spacing(azimuth, elevation, grain)
 
 
-def find_edges(cloud: PointCloud, spacing: Spacing, config: LidarEdgeConfig, seed: int = 0) -> LidarEdges:
-    """Edges of a thinned cloud (or of the part of it that a camera may see)."""
+def find_edges(cloud: PointCloud, spacing: Spacing, viewpoint: np.ndarray, config: LidarEdgeConfig,
+               seed: int = 0) -> LidarEdges:
+    """Edges of a thinned cloud (or of the part of it that a camera may see) as seen from `viewpoint` (3,) m."""
     if len(cloud) <= config.neighbours:
-        return _collect([], config, seed)
-    near = _neighbourhood(cloud.xyz, spacing, config)
+        return _collect([], viewpoint, config, seed)
+    near = _neighbourhood(cloud.xyz - viewpoint, spacing, config)
     jump = np.maximum(np.float32(np.clip(0.028 * np.median(near.range), *config.jump_m)),
                       np.float32(config.jump_relative) * near.range)  # (N,)
     parts = _depth_edges(near, jump, spacing, config)
     if cloud.intensity is not None and cloud.intensity.any():
         parts += _intensity_edges(near, cloud.intensity, config)
-    return _collect(parts, config, seed)
+    return _collect(parts, viewpoint, config, seed)
 
 
 def _bearings(xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -120,7 +123,8 @@ def _depth_edges(near: _Neighbourhood, jump: np.ndarray, spacing: Spacing, confi
     rise = near.range[near.index] - near.range[:, None]  # (N, k)
     smooth = np.abs(rise) < jump[:, None]
     gap_to_sky = 1.1 * spacing.row * spacing.elevation_scale
-    skyline = near.elevation < np.percentile(near.elevation, 99.5) - _BELOW_TOP_ROW
+    skyline = open_above(near.azimuth, near.elevation, spacing)
+    skyline &= near.elevation < np.percentile(near.elevation, 99.5) - _BELOW_TOP_ROW
     parts = []
     for side, sector in enumerate(near.sectors):
         slope, supported = _slope(near, near.sectors[(side + 2) % 4] & smooth)
@@ -173,8 +177,12 @@ def _intensity_edges(near: _Neighbourhood, intensity: np.ndarray, config: LidarE
 
 def _edges(near: _Neighbourhood, found: np.ndarray, side: int, kind: int, gap: np.ndarray,
            strength: np.ndarray) -> np.ndarray:
-    """Rows (n, 8): point, tip, class, strength; the edge lies half the gap outward at the foreground's range."""
+    """Rows (n, 8): point, tip, class, strength; the edge lies half the gap outward at the foreground's range.
+
+    Where exactly in the gap nobody knows, so that edges across wide gaps count less.
+    """
     ax, ay = _DIRECTIONS[side]
+    strength = strength / (1 + (gap / near.squeeze[1 if ay else 0] / _SHARP) ** 2)
     azimuth = near.azimuth[found] + ax * 0.5 * gap / near.squeeze[0]
     elevation = near.elevation[found] + ay * 0.5 * gap / near.squeeze[1]
     point = _from_bearings(azimuth, elevation, near.range[found])
@@ -182,7 +190,7 @@ def _edges(near: _Neighbourhood, found: np.ndarray, side: int, kind: int, gap: n
     return np.column_stack([point, tip, np.full(len(found), kind), strength]).astype(np.float32)
 
 
-def _collect(parts: list[np.ndarray], config: LidarEdgeConfig, seed: int) -> LidarEdges:
+def _collect(parts: list[np.ndarray], viewpoint: np.ndarray, config: LidarEdgeConfig, seed: int) -> LidarEdges:
     """At most `per_class` edges of each class, weighted so that a class counts by its weight, not by its number."""
     rows = np.concatenate(parts) if parts else np.zeros((0, 8), np.float32)
     rng = np.random.default_rng(seed)
@@ -194,4 +202,4 @@ def _collect(parts: list[np.ndarray], config: LidarEdgeConfig, seed: int) -> Lid
     for group in ((LEFT, RIGHT), (UP,), (DOWN,), (INTENSITY_ACROSS,), (INTENSITY_ALONG,)):
         members = np.isin(kind, group)
         weight[members] = config.class_weight[group[0]] * strength[members] / (strength[members].sum() + config.damping)
-    return LidarEdges(np.ascontiguousarray(rows[:, :3]), np.ascontiguousarray(rows[:, 3:6]), kind, weight)
+    return LidarEdges(rows[:, :3] + viewpoint, rows[:, 3:6] + viewpoint, kind, weight)

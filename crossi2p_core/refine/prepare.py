@@ -11,6 +11,8 @@ from .config import RefineConfig
 from .image_edges import edge_maps, why_blind
 from .lidar_edges import find_edges, thin
 from .objective import FrameProblem, make_problem
+from .viewpoint import viewpoint
+from .working_view import working_view
 
 MIN_POINTS = 200
 MIN_EDGES = 60
@@ -29,12 +31,14 @@ def prepare_frame(sample: Sample, prior: Prior, config: RefineConfig, device: to
     if len(sample.cloud) < MIN_POINTS:
         raise Unusable(f"{sample.name}: the cloud has {len(sample.cloud)} usable points; {MIN_POINTS} are the least")
     cloud, spacing = thin(sample.cloud, config.lidar)
-    cloud = cloud.select(_near_view(cloud, sample.camera, prior))
-    edges = find_edges(cloud, spacing, config.lidar, config.seed)
+    origin = viewpoint(cloud.xyz, se3.inverse(prior.T_cam_lidar)[:3, 3])
+    view = working_view(sample.image, sample.camera, config.image.focal_px)
+    cloud = cloud.select(_near_view(cloud, view.camera, prior))
+    edges = find_edges(cloud, spacing, origin, config.lidar, config.seed)
     if len(edges) < MIN_EDGES:
         raise Unusable(f"{sample.name}: {len(edges)} LiDAR edges lie near the camera's view ({MIN_EDGES} are the "
                        f"least, {len(cloud)} points); is the guess right, does the LiDAR look where the camera does?")
-    maps = edge_maps(sample.image, sample.camera, config.image, device)
+    maps = edge_maps(view, config.image, device)
     return make_problem(edges, maps, cloud, config.search.sample_edges, config.seed, device)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ..geometry import se3
+from ..types import Camera
 from .objective import FrameProblem
 
 _REACH = 8  # working pixels to either side
@@ -23,13 +24,13 @@ class Residuals:
     median_px: float
 
 
-def measure(frames: list[FrameProblem], T_cam_lidar: torch.Tensor, full_width: int) -> Residuals:
-    """Search each edge's normal, at the finest scale, for the strongest response."""
+def measure(frames: list[FrameProblem], T_cam_lidar: torch.Tensor, camera: Camera) -> Residuals:
+    """Search each edge's normal, at the finest scale, for the strongest response. camera: of the full image."""
     distances, edges = [], 0
     for frame in frames:
         offset, peak = _along_normals(frame, T_cam_lidar)
         edges += len(peak)
-        distances.append(offset[peak > _CLEAR].abs() * full_width / frame.camera.width)
+        distances.append(offset[peak > _CLEAR].abs() * camera.K[0, 0] / frame.camera.K[0, 0])
     found = torch.cat(distances)
     return Residuals(edges, len(found), float(found.median()) if len(found) else float("nan"))
 

@@ -8,7 +8,7 @@ import torch
 from .objective import UNIT, FrameProblem, expand, linearise
 from .search import Bounds
 
-_INFLATION = 2.2  # measured on KITTI: errors over their sandwich sigmas; edges of one object repeat each other's error
+_INFLATION = 2.0  # measured on KITTI: errors over their sandwich sigmas; edges of one object repeat each other's error
 _FLOOR = (0.04,) * 3 + (0.08,) * 3  # UNIT: what the maps' pixels and the reference calibration leave
 _BLOCKS = (8, 3)  # of an image, columns by rows: edges of one block belong together and are not counted as independent
 
