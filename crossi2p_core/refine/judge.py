@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CHANCE = 0.25  # mean response that the best fit to a wrong image seldom exceeds
+CHANCE = 0.12  # mean response below which nothing fits; the best fits to wrong images reach 0.08 to 0.29
 CONVINCING = 0.32
 SIDES = 0.45  # mean response of upright silhouettes: skylines alone let the camera slide along them
 _OUTSIDE = 1.5  # times the bounds: the search left the region that the prior allows
@@ -51,8 +51,8 @@ class Evidence:
 class Limits:
     """Up to which standard deviations an answer is `ok`."""
 
-    deg: float = 0.45
-    cm: float = 8.0
+    deg: float = 0.35
+    cm: float = 6.0
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ def judge(evidence: Evidence, limits: Limits | None = None) -> Verdict:
     limits = limits or Limits()
     if evidence.response < CHANCE:
         return Verdict("failed", f"image and cloud do not fit together near this guess (response "
-                       f"{evidence.response:.2f}, a wrong image gives up to {CHANCE}); widen the search or check that "
-                       "they belong together", True)
+                       f"{evidence.response:.2f}, at least {CHANCE} is needed); widen the search or check that they "
+                       "belong together", True)
     doubt = _doubt(evidence, limits)
     if evidence.score_found <= evidence.score_start:
         return Verdict("uncertain" if doubt else "ok", f"no pose nearby fits better than the start{doubt}", True)
@@ -85,7 +85,8 @@ def _doubt(evidence: Evidence, limits: Limits) -> str:
     if _length(evidence.step[:3]) > _OUTSIDE * max(deg, 0.5) or _length(evidence.step[3:]) > _OUTSIDE * max(dm, 0.5):
         return "; the best fit lies outside the bounds of the search: widen them"
     if evidence.response < CONVINCING:
-        return f"; the fit is weak (response {evidence.response:.2f}): use more frames"
+        return (f"; the fit is weak (response {evidence.response:.2f}, a wrong image can give 0.29): use more frames, "
+                "and check that image and cloud belong together")
     if evidence.sides < SIDES:
         return "; hardly any upright edge agrees: use frames with poles, corners or vehicles"
     if evidence.sigma_deg > limits.deg:
