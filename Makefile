@@ -1,10 +1,12 @@
 # make demo   set up .venv and run the main job on a synthetic street
 # make test   set up .venv and run the tests (README tells what else there is)
-# PYTHON=python3.12 picks the interpreter, VENV=dir the environment, OUT=dir where the demo writes.
+# PYTHON=python3.12 picks the interpreter, VENV=dir the environment, OUT=dir where the demo writes,
+# CROSSI2P_DATA=dir where the real recordings are (make results).
 
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= out/demo
+CROSSI2P_DATA ?= ../shared/data
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.crossi2p-installed
 HAS_VENV := $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null
@@ -44,7 +46,7 @@ lint: install
 	$(BIN)/mypy
 
 results: install
-	$(BIN)/python -m benchmarks.results
+	$(BIN)/python -m benchmarks.refinement $(CROSSI2P_DATA)
 
 clean:
 	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
