@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crossi2p_core.commands.records import exit_code, make_record, plain, summarize
+from crossi2p_core.commands.records import exit_code, is_worse, make_record, plain, summarize
 from crossi2p_core.commands.words import report_in_words
 from crossi2p_core.geometry import se3
 from crossi2p_core.types import Registration
@@ -62,9 +62,15 @@ def test_summary_counts_failures_and_keeps_them_in_the_percentiles() -> None:
     assert summary["seconds_median"] == pytest.approx(2.5)
 
 
-@pytest.mark.parametrize(("degrees", "centimetres", "worse"), [(2.05, 21.0, 0.0), (2.2, 1.0, 1.0), (0.1, 23.0, 1.0)])
-def test_worse_is_worse_in_rotation_or_in_translation(degrees: float, centimetres: float, worse: float) -> None:
-    assert summarize([record(off_by(degrees, centimetres))])["share_worse"] == worse
+@pytest.mark.parametrize(("start", "found", "used", "worse"), [
+    ((2, 20), (1, 19), 1, False), ((2, 20), (2.1, 1), 1, True), ((2, 20), (0.1, 21), 1, True),
+    ((0.1, 2), (0.4, 7), 1, False), ((0.1, 2), (0.4, 1), 10, True), ((0.1, 2), (0.1, 5), 10, True),
+])
+def test_worse_is_worse_in_rotation_or_translation_beyond_the_floor(
+    start: tuple[float, float], found: tuple[float, float], used: int, worse: bool
+) -> None:
+    keys = ("init_error_deg", "init_error_cm", "error_deg", "error_cm")
+    assert is_worse(dict(zip(keys, start + found, strict=True)) | {"used": ["frame"] * used}) is worse
 
 
 @pytest.mark.parametrize(("statuses", "code"), [

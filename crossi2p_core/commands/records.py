@@ -12,8 +12,9 @@ import numpy as np
 from ..geometry import se3
 from ..types import Registration
 
-# An error that grew by less than this stayed the same: about what the recorded calibrations themselves are worth.
-WORSE_DEG, WORSE_CM = 0.1, 2.0
+# Degrees and centimetres that the method leaves even when it succeeds; an error that grew but stays below is no harm.
+FLOOR_ONE_FRAME = (0.45, 8.0)
+FLOOR_MANY_FRAMES = (0.20, 4.0)
 ERRORS = ("init_error_deg", "init_error_cm", "error_deg", "error_cm")
 
 
@@ -47,7 +48,7 @@ def summarize(records: list[dict[str, Any]]) -> dict[str, Any]:
     """Counts by status, medians and 90th percentiles of the errors, share of runs made worse, seconds.
 
     Percentiles and share_worse are over all records whose truth is known, failed ones included, and None where there
-    are none. share_worse: rotation grew by more than `WORSE_DEG` or translation by more than `WORSE_CM`.
+    are none. share_worse: of those for which `is_worse` holds.
     """
     count = {status: sum(r["status"] == status for r in records) for status in ("ok", "uncertain", "failed")}
     judged = [r for r in records if r["error_deg"] is not None]
@@ -65,9 +66,10 @@ def summarize(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def is_worse(record: dict[str, Any]) -> bool:
-    """Whether the answer is further from the truth than the start was."""
-    return (record["error_deg"] > record["init_error_deg"] + WORSE_DEG
-            or record["error_cm"] > record["init_error_cm"] + WORSE_CM)
+    """Whether rotation or translation is further from the truth than at the start, and beyond the method's floor."""
+    floor = FLOOR_MANY_FRAMES if len(record.get("used", ())) > 1 else FLOOR_ONE_FRAME
+    return any(record[f"error_{unit}"] > max(record[f"init_error_{unit}"], least)
+               for unit, least in zip(("deg", "cm"), floor, strict=True))
 
 
 def exit_code(summary: dict[str, Any]) -> int:
