@@ -30,13 +30,18 @@ def estimate_spacing(azimuth: np.ndarray, elevation: np.ndarray, grain: float) -
     Within narrow strips of azimuth the sorted elevations of a spinning LiDAR show its rows as equal gaps with next to
     nothing between them; weighting each gap by its own size finds that gap, whatever the number of columns.
     """
-    row = _typical_gap(elevation, np.floor(azimuth / np.radians(1.0)))
-    column = _typical_gap(azimuth, np.floor(elevation / np.radians(0.2)))
+    row = _typical_gap(elevation, azimuth / np.radians(1.0))
+    column = _typical_gap(azimuth, elevation / np.radians(0.2))
     low, high = np.radians(0.05), np.radians(4.0)
     return Spacing(float(np.clip(row, low, high)), float(np.clip(column, low, high)), grain)
 
 
-def _typical_gap(values: np.ndarray, strip: np.ndarray) -> float:
+def _typical_gap(values: np.ndarray, position: np.ndarray) -> float:
+    """The typical gap within strips of unit `position`; strips are cut twice, lest a cut runs along a row."""
+    return min(_gap_within(values, np.floor(position + shift)) for shift in (0.0, 0.5))
+
+
+def _gap_within(values: np.ndarray, strip: np.ndarray) -> float:
     """The gap between sorted neighbours of one strip below which `_SHARE` of the covered angle lies."""
     order = np.lexsort((values, strip))
     values, strip = values[order], strip[order]
