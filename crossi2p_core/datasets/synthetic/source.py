@@ -1,0 +1,123 @@
+"""The synthetic world as a source: a drive of which everything is known exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from ...errors import InputError
+from ...geometry import se3
+from ...types import Camera, PointCloud, Sample
+from ..source import Source
+from .camera_render import render
+from .domain import Domain, draw_look
+from .layout_hall import hall_world
+from .layout_street import street_world
+from .layout_yard import yard_world
+from .lidar_models import Lidar, lidar_named
+from .lidar_scan import point_cloud, scan
+from .path import Path
+from .rig import camera_named, draw_extrinsic, lidar_on_vehicle
+from .world import World
+
+LAYOUTS: dict[str, Callable[[np.random.Generator, Domain], tuple[World, Path]]] = {
+    "street": street_world, "yard": yard_world, "hall": hall_world,
+}
+_BLOCK_METRES = {"street": 60.0, "yard": 60.0, "hall": 30.0}  # after which the drive goes on in another world
+_BLOCK_APART = 1000.0  # m between the worlds of one drive in the world frame
+_MOST_FRAMES = 1_000_000
+
+
+def make_world(kind: str, seed: int, domain: Domain | None = None, device: str = "cpu") -> tuple[World, Path]:
+    """One world and the path of a vehicle through it; kind: street, yard or hall. The same seed is the same world."""
+    if kind not in LAYOUTS:
+        raise InputError(f"the synthetic world {kind!r} is not known; use one of {', '.join(LAYOUTS)}")
+    world, path = LAYOUTS[kind](np.random.default_rng(seed), domain or Domain())
+    return world.to(device), path
+
+
+class SyntheticSource(Source):
+    """Frames of a drive through a generated world, with exact T_cam_lidar and T_world_lidar.
+
+    kind: street, yard or hall. seed: another seed is another town, light, lens and rig. frames: at the LiDAR's rate.
+    camera, lidar: a name (see `rig.CAMERAS`, `lidar_models.LIDARS`) or an object; by default a 512x160 view like
+    KITTI's and its 64-beam LiDAR. T_cam_lidar: (4, 4), by default a car's, drawn from the seed. samples: rays per pixel.
+    Raises InputError for what is not known.
+    """
+
+    kind = "synthetic"
+
+    def __init__(self, kind: str = "street", seed: int = 0, frames: int = 10, camera: Camera | str | None = None,
+                 lidar: Lidar | str | None = None, T_cam_lidar: np.ndarray | None = None,
+                 domain: Domain | None = None, device: str = "cpu", samples: int = 2) -> None:
+        if kind not in LAYOUTS:
+            raise InputError(f"the synthetic world {kind!r} is not known; use one of {', '.join(LAYOUTS)}")
+        if not 1 <= frames <= _MOST_FRAMES or seed < 0:
+            raise InputError(f"frames={frames} seed={seed}: ask for 1 to {_MOST_FRAMES} frames, and a seed of 0 or more")
+        if samples not in (1, 2, 4):
+            raise InputError(f"samples={samples}: use 1, 2 or 4 rays per pixel")
+        super().__init__(f"synthetic:{kind}", [f"{i:06d}" for i in range(frames)])
+        self.layout, self.seed, self.samples = kind, seed, samples
+        self.domain, self.device = domain or Domain(), _device(device)
+        self.camera = camera if isinstance(camera, Camera) else camera_named(camera or "small")
+        self.lidar = lidar if isinstance(lidar, Lidar) else lidar_named(lidar or "hdl64")
+        rng = np.random.default_rng([seed, 1])
+        drawn = draw_extrinsic(rng, self.domain)
+        self.T_cam_lidar = drawn if T_cam_lidar is None else se3.check_transform(T_cam_lidar, "T_cam_lidar")
+        self.look = draw_look(rng, self.domain)
+        self._block = lru_cache(maxsize=2)(self._make_block)
+        self._first_path = self._block(0)[1]
+
+    def _make_block(self, block: int) -> tuple[World, Path]:
+        return make_world(self.layout, self.seed * 1000 + block, self.domain, self.device)
+
+    def pose(self, index: int) -> np.ndarray:
+        """T_world_lidar (4, 4) float64 of frame `index`."""
+        block, _, T_block_lidar = self._place(index)
+        return se3.make(np.eye(3), np.array([block * _BLOCK_APART, 0, 0])) @ T_block_lidar
+
+    def _place(self, index: int) -> tuple[int, World, np.ndarray]:
+        """The block of frame `index`, its world, and the LiDAR's pose in that world's own frame."""
+        per_block = max(1, math.floor(_BLOCK_METRES[self.layout] * self.lidar.rate / self._first_path.speed))
+        block, step = divmod(index, per_block)
+        world, path = self._block(block)
+        time = step / self.lidar.rate * min(1.0, self._first_path.speed / path.speed)
+        return block, world, path.pose(time) @ lidar_on_vehicle()
+
+    def _load(self, index: int) -> Sample:
+        _, world, T_block_lidar = self._place(index)
+        with ThreadPoolExecutor(max_workers=1) as beside:  # the scan is taken while the image is rendered
+            scanned = beside.submit(self._scan, world, T_block_lidar, index)
+            image = self._image(world, T_block_lidar @ se3.inverse(self.T_cam_lidar), index)
+            cloud = scanned.result()
+        stamp = index / self.lidar.rate
+        return Sample(self.names[index], image, self.camera, cloud, self.T_cam_lidar, self.pose(index), stamp, stamp,
+                      f"{self.path}/{self.seed}")
+
+    def _generator(self, index: int, sensor: int) -> torch.Generator:
+        """The noise of one sensor in one frame."""
+        seed = int(np.random.default_rng([self.seed, index, sensor]).integers(2**62))
+        return torch.Generator(self.device).manual_seed(seed)
+
+    def _image(self, world: World, T_world_cam: np.ndarray, index: int) -> np.ndarray:
+        pose = torch.from_numpy(T_world_cam)[None]
+        generator = self._generator(index, 0)
+        return render(world, self.camera, pose, [self.look], generator, self.samples)[0].cpu().numpy()
+
+    def _scan(self, world: World, T_world_lidar: np.ndarray, index: int) -> PointCloud:
+        pose = torch.from_numpy(T_world_lidar)[None]
+        return point_cloud(scan(world, self.lidar, pose, self._generator(index, 1), index), self.lidar)
+
+
+def _device(name: str) -> str:
+    """The device's name once torch has said that it exists; raises InputError."""
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"the device {name!r} cannot be used here; use cpu or cuda") from error
+    return name
