@@ -1,0 +1,221 @@
+"""Scores, search, judgement and the alignment of real frames."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crossi2p_core.datasets import open_source
+from crossi2p_core.errors import InputError
+from crossi2p_core.geometry import se3
+from crossi2p_core.refine import objective
+from crossi2p_core.refine.align import align
+from crossi2p_core.refine.config import RefineConfig
+from crossi2p_core.refine.judge import Evidence, judge
+from crossi2p_core.refine.prepare import prepare_frame
+from crossi2p_core.refine.search import Bounds, climb
+from crossi2p_core.refine.uncertainty import combine_with_prior, left_covariance
+from crossi2p_core.registrar import Registrar
+from crossi2p_core.types import Camera, PointCloud, Prior, Sample
+
+CPU = torch.device("cpu")
+CONFIG = RefineConfig()
+FINE = CONFIG.image.scales_px[:2]
+
+
+@pytest.fixture(scope="module")
+def drive(data_dir: Path) -> list[Sample]:
+    """Frames of one KITTI rig."""
+    return list(open_source(str(data_dir / "compact" / "kitti_stereo2015"))[0:40:8])
+
+
+@pytest.fixture(scope="module")
+def problem(drive: list[Sample]) -> objective.FrameProblem:
+    frame = prepare_frame(drive[0], Prior(drive[0].T_cam_lidar), CONFIG, CPU)
+    return objective.seen_from(frame, torch.from_numpy(drive[0].T_cam_lidar))
+
+
+@given(st.lists(st.floats(-3, 3), min_size=6, max_size=6))
+@settings(max_examples=50, deadline=None)
+def test_a_step_is_what_lies_between_where_it_led_and_where_it_began(numbers: list[float]) -> None:
+    T = torch.from_numpy(se3.exp_se3(np.array([0.3, -1.2, 0.5, 0.1, 2.0, -0.4])))
+    step = torch.tensor([numbers], dtype=torch.float64)
+    assert torch.allclose(objective.step_between(T, objective.move(T[None], step)), step, atol=1e-8)
+
+
+@pytest.mark.parametrize("model", ["none", "plumb_bob", "equidistant"])
+def test_the_pixels_derivative_is_that_of_finite_differences(problem: objective.FrameProblem, drive: list[Sample],
+                                                             model: str) -> None:
+    D = {"none": [], "plumb_bob": [-0.1, 0.05, 0.001, -0.001, 0.0], "equidistant": [-0.05, -0.01, 0.0, 0.0]}[model]
+    camera = Camera(problem.camera.K, problem.camera.width, problem.camera.height, model, np.array(D))
+    frame = replace(problem, camera=camera, xyz=problem.xyz.double())
+    T = torch.from_numpy(drive[0].T_cam_lidar)[None]
+    _, valid, jacobian = objective.linearise(frame, T)
+    assert valid[0].sum() > 500
+    for axis in range(6):
+        step = torch.zeros(1, 6, dtype=torch.float64)
+        step[0, axis] = 1e-3
+        ahead, back = (objective.linearise(frame, objective.move(T, s))[0] for s in (step, -step))
+        numeric = (ahead - back) / 2e-3
+        error = (numeric - jacobian[..., axis])[valid].norm(dim=-1)
+        assert float((error / (1 + numeric[valid].norm(dim=-1))).max()) < 5e-3
+
+
+def test_expansion_tells_how_the_score_changes(problem: objective.FrameProblem, drive: list[Sample]) -> None:
+    T = torch.from_numpy(drive[0].T_cam_lidar)[None]
+    at = objective.expand(problem, T, FINE)
+    generator = torch.Generator().manual_seed(0)
+    steps = 0.03 * torch.randn(40, 6, generator=generator, dtype=torch.float64)
+    truth = objective.expand(problem, objective.move(T.expand(40, 4, 4), steps), FINE).value - at.value
+    s = steps.float()
+    told = s @ at.gradient[0] + 0.5 * ((s @ at.hessian[0]) * s).sum(-1)
+    assert float(torch.corrcoef(torch.stack([truth, told]))[0, 1]) > 0.97
+    assert float(at.value) == pytest.approx(float(sum(objective.score(problem, T, k) for k in FINE) / 2), rel=0.05)
+
+
+def test_climbing_never_ends_below_its_start(problem: objective.FrameProblem, drive: list[Sample]) -> None:
+    T = torch.from_numpy(drive[0].T_cam_lidar)
+    generator = torch.Generator().manual_seed(1)
+    poses = objective.move(T.expand(6, 4, 4), 0.7 * torch.randn(6, 6, generator=generator, dtype=torch.float64))
+    bounds = Bounds(2.0, 2.0, 0.15)
+    before = objective.expand(problem, poses, (3.0,)).value - bounds.penalty(T, poses)
+    _, after = climb([problem], T, poses, (3.0,), bounds, 5)
+    assert (after >= before - 1e-6).all()
+    assert (after > before + 0.1).any()
+
+
+def test_what_images_do_not_determine_stays_with_the_prior() -> None:
+    bounds = Bounds(2.0, 2.0, 0.15)
+    step = np.array([1.0, 0.5, -0.5, 1.0, -1.0, 2.0])
+    unsure = np.diag([1e6, 1e-8, 1e-8, 1e-8, 1e-8, 1e6])
+    agreed, covariance = combine_with_prior(step, unsure, bounds)
+    assert agreed == pytest.approx([0, 0.5, -0.5, 1, -1, 0], abs=1e-4)
+    assert covariance[0, 0] == pytest.approx((2.0 / 3) ** 2, rel=1e-3)
+
+
+def test_left_covariance_is_that_of_moved_poses() -> None:
+    rng = np.random.default_rng(0)
+    T = se3.exp_se3(np.array([1.2, -1.2, 1.2, 0.5, -2.0, 1.0]))
+    A = rng.normal(size=(6, 6)) * 0.05
+    steps = torch.from_numpy(rng.multivariate_normal(np.zeros(6), A @ A.T, 4000))
+    poses = objective.move(torch.from_numpy(T).expand(4000, 4, 4), steps).numpy()
+    twists = se3.log_se3(poses @ se3.inverse(T))
+    told = left_covariance(A @ A.T, T)
+    assert np.linalg.norm(np.cov(twists.T) - told) < 0.1 * np.linalg.norm(told)
+    assert np.linalg.norm((np.cov(twists.T) - told)[:3, 3:]) < 0.1 * np.linalg.norm(told[:3, 3:])
+
+
+GOOD = Evidence(1, 1.0, 4.0, 0.5, 1.0, np.full(6, 0.2), np.diag([0.01] * 3 + [0.03] * 3), (2.0, 2.0))
+
+
+@pytest.mark.parametrize(("change", "status", "word", "kept"), [
+    ({}, "ok", "moved", False),
+    ({"response": 0.05}, "failed", "do not fit", True),
+    ({"response": 0.2}, "uncertain", "weak", False),
+    ({"score_start": 4.5}, "ok", "better than the start", True),
+    ({"sides": 0.1}, "uncertain", "upright", False),
+    ({"step": np.full(6, 5.0)}, "uncertain", "outside", False),
+    ({"covariance": np.diag([1.0] * 3 + [0.03] * 3)}, "uncertain", "rotation", False),
+    ({"covariance": np.diag([0.01] * 3 + [0.03, 0.03, 9.0])}, "uncertain", "along the optical axis", False),
+])
+def test_the_judge_names_what_speaks_against(change: dict, status: str, word: str, kept: bool) -> None:
+    verdict = judge(replace(GOOD, **change))
+    assert (verdict.status, verdict.keep_start) == (status, kept)
+    assert word in verdict.reason
+
+
+def test_real_frames_are_aligned_from_two_degrees_off(drive: list[Sample]) -> None:
+    before, after = [], []
+    for index, sample in enumerate(drive):
+        start = se3.perturb(sample.T_cam_lidar, np.random.default_rng(index), 2.0, 0.2)
+        found = align([sample], Prior(start, 2.0, 0.2), CONFIG, CPU)
+        assert found.cost_after <= found.cost_before
+        before.append(float(se3.rotation_error_deg(start, sample.T_cam_lidar)))
+        after.append(float(se3.rotation_error_deg(found.T_cam_lidar, sample.T_cam_lidar)))
+    assert np.median(after) < 0.45 < np.median(before)
+
+
+def test_frames_together_are_better_than_each_alone(drive: list[Sample]) -> None:
+    truth = drive[0].T_cam_lidar
+    start = se3.perturb(truth, np.random.default_rng(3), 2.0, 0.2)
+    found = align(drive, Prior(start, 2.0, 0.2), CONFIG, CPU)
+    assert found.status == "ok", found.reason
+    assert float(se3.rotation_error_deg(found.T_cam_lidar, truth)) < 0.25
+    assert float(se3.translation_error_m(found.T_cam_lidar, truth)) < 0.06
+
+
+def test_a_wrong_image_is_never_ok(drive: list[Sample]) -> None:
+    statuses = []
+    for index, sample in enumerate(drive):
+        other = drive[(index + 3) % len(drive)].image[: sample.camera.height, : sample.camera.width]
+        if other.shape == sample.image.shape:
+            statuses.append(align([replace(sample, image=other)], Prior(sample.T_cam_lidar), CONFIG, CPU).status)
+    assert len(statuses) >= 3
+    assert "ok" not in statuses
+
+
+def test_the_same_input_gives_the_same_answer(drive: list[Sample]) -> None:
+    prior = Prior(se3.perturb(drive[1].T_cam_lidar, np.random.default_rng(0), 2.0, 0.2))
+    first, second = (align([drive[1]], prior, CONFIG, CPU).T_cam_lidar for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def plain_sample(image: np.ndarray, xyz: np.ndarray, T: np.ndarray | None = None) -> Sample:
+    height, width = image.shape[:2]
+    camera = Camera(np.array([[300.0, 0, width / 2], [0, 300, height / 2], [0, 0, 1]]), width, height)
+    return Sample("made", image, camera, PointCloud.from_arrays(xyz), np.eye(4) if T is None else T)
+
+
+NOISE = np.random.default_rng(0).integers(0, 255, (240, 400, 3)).astype(np.uint8)
+SCATTER = np.random.default_rng(1).uniform((-5, -2, 3), (5, 2, 20), (5000, 3))
+
+
+@pytest.mark.parametrize(("image", "xyz", "word"), [
+    (NOISE // 64, SCATTER, "dark"),
+    (np.full_like(NOISE, 130), SCATTER, "flat"),
+    (NOISE, SCATTER[:3], "3 usable points"),
+    (NOISE, np.zeros((0, 3)), "0 usable points"),
+    (NOISE, SCATTER * (1, 1, -1), "0 points"),
+])
+def test_a_frame_that_says_nothing_hands_its_prior_on(image: np.ndarray, xyz: np.ndarray, word: str) -> None:
+    T = se3.exp_se3(np.array([0.01, 0.02, 0.0, 0.1, 0.0, 0.0]))
+    found = Registrar(device="cpu").register(plain_sample(image, xyz), Prior(T, 1.0, 0.1))
+    assert found.status == "failed"
+    assert word in found.reason
+    assert np.allclose(found.T_cam_lidar, T, atol=1e-12)
+    assert np.isfinite(found.covariance).all()
+
+
+@pytest.mark.parametrize(("prior", "word"), [
+    (np.diag([1.0, 1, -1, 1]), "rotation"), (np.full((4, 4), np.nan), "NaN"), (Prior(np.eye(4), -1.0, 0.1), "bounds")])
+def test_a_prior_that_is_no_motion_is_refused(prior: np.ndarray | Prior, word: str) -> None:
+    with pytest.raises(InputError, match=word):
+        Registrar(device="cpu").register(plain_sample(NOISE, SCATTER), prior)
+
+
+def test_no_truth_and_no_prior_is_refused_in_words() -> None:
+    sample = replace(plain_sample(NOISE, SCATTER), T_cam_lidar=None)
+    with pytest.raises(InputError, match="rough extrinsic"):
+        Registrar(device="cpu").register(sample)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "tpu", "meta"])
+def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+    with pytest.raises(InputError, match=device):
+        Registrar(device=device)
+
+
+def test_frames_of_different_rigs_are_not_mixed(drive: list[Sample]) -> None:
+    with pytest.raises(InputError, match="different rigs"):
+        Registrar(device="cpu").register_joint([drive[0], replace(drive[1], rig="another")])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_the_gpu_gives_the_answer_of_the_cpu(drive: list[Sample]) -> None:
+    prior = Prior(se3.perturb(drive[0].T_cam_lidar, np.random.default_rng(0), 1.0, 0.1), 1.0, 0.1)
+    a, b = (Registrar(device=d).register(drive[0], prior).T_cam_lidar for d in ("cpu", "cuda"))
+    assert float(se3.rotation_error_deg(a, b)) < 0.03
