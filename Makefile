@@ -32,7 +32,7 @@ $(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
 	@touch $@
 
 demo: install
-	$(BIN)/crossi2p register 'synthetic:street?seed=0&frames=6' --perturb 2,10 --seed 0 --out $(OUT)
+	$(BIN)/crossi2p register 'synthetic:street?seed=1&frames=4&camera=kitti' --perturb 2,10 --seed 18 --out $(OUT)
 
 # Two workers with one thread each: the tests are many small jobs, and torch's own threads would only fight over the cores.
 test: install

@@ -16,13 +16,18 @@ def synth(
     out: Annotated[Path, typer.Argument(metavar="OUT", show_default=False, help="Folder to write.")],
     world: Annotated[str, typer.Option("--world", metavar="street|yard|hall", help="Which kind of world.")] = "street",
     frames: Annotated[int, typer.Option("--frames", metavar="N", help="Frames along the path.")] = 10,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Another seed is another world.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Another seed is another world and rig.")] = 0,
+    camera: Annotated[str | None, typer.Option(
+        "--camera", metavar="NAME", show_default=False, help="small, kitti, distorted, rational or fisheye.")] = None,
+    lidar: Annotated[str | None, typer.Option(
+        "--lidar", metavar="NAME", show_default=False, help="hdl64, hdl32, vlp32, vlp16, os128, raster or livox.")
+    ] = None,
     bag: Annotated[bool, typer.Option("--bag", help="Write a ROS 2 bag (MCAP) instead of the compact layout.")] = False,
 ) -> None:
     """Drive through a synthetic world and write what camera and LiDAR saw, with the exact extrinsic."""
     if frames < 1 or seed < 0:
         raise InputError(f"--frames {frames} --seed {seed}: write at least one frame, and a seed of 0 or more")
-    source = open_source(f"synthetic:{world}?seed={seed}&frames={frames}")
+    source = open_source(f"synthetic:{world}?seed={seed}&frames={frames}", camera=camera, lidar=lidar)
     with progress("Writing") as advance:
         if bag:
             from ..datasets.bag_writer import write_bag
