@@ -1,7 +1,7 @@
 """A procedural world for cameras and LiDARs: demonstration, exact truth for tests, and training ground.
 
-The way of the data: layout (street, yard, hall) -> World of primitives -> rays cast into it -> surfaces with textures ->
-light and lens, or echoes -> Sample. Everything after the layout is torch in batches of worlds, on any device.
+The way of the data: layout (street, yard, hall) -> World of primitives -> rays cast into it -> surfaces with textures
+-> light and lens, or echoes -> Sample. Everything after the layout is torch in batches of worlds, on any device.
 """
 
 from .domain import Domain, Look, draw_look

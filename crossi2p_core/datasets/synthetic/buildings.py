@@ -25,7 +25,7 @@ def add_houses(builder: Builder, anchor: np.ndarray, size: np.ndarray, rng: np.r
     wall = np.clip(_WALLS[base] * rng.uniform(0.8, 1.1, (n, 1)), 0, 0.85)
     trim = np.clip(wall * rng.uniform(0.55, 1.4, (n, 1)) + 0.05, 0, 0.85)
     storey = np.clip(size[:, 2] / np.maximum(np.round(size[:, 2] / 3.1), 1), 2.6, 4.2)
-    pitch = rng.uniform(1.9, 3.4, n)
+    pitch = rng.uniform(1.7, 2.9, n)
     brick = np.isin(base, (3, 4, 7)) * 1.0
     params = np.stack([storey, pitch, pitch * rng.uniform(0.36, 0.55, n), rng.uniform(1.2, 1.7, n),
                        rng.integers(0, 9999, n), brick, (rng.random(n) < shops) * 1.0, rng.uniform(0.08, 0.24, n)], -1)

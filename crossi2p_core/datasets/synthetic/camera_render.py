@@ -24,8 +24,11 @@ _PATTERNS = {1: ((0.0, 0.0),), 2: ((-0.25, -0.25), (0.25, 0.25)),
 
 @dataclass(frozen=True)
 class DepthImage:
-    """Exact truth at pixel centres. distance: (B, H, W) m along the ray; depth: (B, H, W) m along the optical axis, both
-    inf for sky. primitive: (B, H, W) int64 index in its world, -1 for sky. point: (B, H, W, 3) m, world frame."""
+    """Exact truth at pixel centres, (B, H, W) each.
+
+    distance: m along the ray; depth: m along the optical axis; both inf for sky. primitive: int64 index in its world,
+    -1 for sky. point: (B, H, W, 3) m, world frame.
+    """
 
     distance: Tensor
     depth: Tensor
@@ -87,7 +90,8 @@ def _fragments(rays: Tensor, hits: Hits, samples: int) -> tuple[Tensor, Tensor, 
     Textures are filtered over the pixel anyway, so only edges need several. Returns per fragment its pixel, ray,
     distance, primitive and weight in the pixel.
     """
-    ray, t, found = rays.reshape(-1, samples, 3), hits.distance.reshape(-1, samples), hits.primitive.reshape(-1, samples)
+    ray = rays.reshape(-1, samples, 3)
+    t, found = hits.distance.reshape(-1, samples), hits.primitive.reshape(-1, samples)
     uniform = (found == found[:, :1]).all(1)
     whole, mixed = uniform.nonzero().view(-1), (~uniform).nonzero().view(-1)
     middle = torch.nn.functional.normalize(ray[whole].sum(1), dim=-1)

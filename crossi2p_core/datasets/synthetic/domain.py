@@ -20,19 +20,19 @@ class Domain:
 
     sun_elevation: Range = (15.0, 65.0)  # deg above the horizon
     overcast: float = 0.25  # share of frames without sun
-    sun_strength: Range = (2.2, 5.0)  # sunlight over skylight on a surface that faces it
+    sun_strength: Range = (4.0, 9.0)  # sunlight over skylight on a surface that faces it
     clouds: Range = (0.0, 0.8)  # share of the sky
     exposure_ev: Range = (-0.6, 0.7)  # stops about the automatic exposure
-    gamma: Range = (0.85, 1.15)  # about the sRGB curve
-    saturation: Range = (0.75, 1.2)
+    contrast: Range = (1.05, 1.65)  # exponent of scene light about mid grey
+    saturation: Range = (0.9, 1.4)
     warmth: Range = (-0.08, 0.08)  # red over blue
     noise: Range = (0.003, 0.014)  # standard deviation at mid grey, of full scale
-    blur_px: Range = (0.3, 0.75)  # Gaussian, at 512 columns
-    motion_px: Range = (0.0, 1.5)  # smear along the image row, at 512 columns
+    blur_px: Range = (0.2, 0.5)  # Gaussian, at 512 columns
+    motion_px: Range = (0.0, 1.2)  # smear along the image row, at 512 columns
     vignetting: Range = (0.0, 0.35)  # darkening in the corners
     haze_m: Range = (250.0, 1500.0)  # distance at which contrast falls to 1/e
     street_curvature: float = 0.003  # 1/m, standard deviation
-    street_sides: tuple[float, float, float] = (0.4, 0.32, 0.28)  # houses, gardens, trees
+    street_sides: tuple[float, float, float] = (0.34, 0.31, 0.35)  # houses, gardens, trees
     speed: Range = (5.0, 11.0)  # m/s
     parked: float = 0.65  # share of the parking lots that are taken
     people: float = 1.0
@@ -61,7 +61,7 @@ class Look:
     sun_strength: float = 3.5
     clouds: float = 0.3
     exposure_ev: float = 0.0
-    gamma: float = 1.0
+    contrast: float = 1.3
     saturation: float = 1.0
     warmth: float = 0.0
     noise: float = 0.006
@@ -85,7 +85,8 @@ def draw_look(rng: np.random.Generator, domain: Domain) -> Look:
     return Look(
         sun_azimuth=float(rng.uniform(0, 360)), sun_elevation=draw(domain.sun_elevation),
         sun_strength=draw(domain.sun_strength) * (0.06 if dull else 1.0),
-        clouds=0.95 if dull else draw(domain.clouds), exposure_ev=draw(domain.exposure_ev), gamma=draw(domain.gamma),
+        clouds=0.95 if dull else draw(domain.clouds), exposure_ev=draw(domain.exposure_ev),
+        contrast=draw(domain.contrast),
         saturation=draw(domain.saturation), warmth=draw(domain.warmth), noise=draw(domain.noise),
         blur_px=draw(domain.blur_px), motion_px=draw(domain.motion_px), vignetting=draw(domain.vignetting),
         haze_m=draw(domain.haze_m),

@@ -53,7 +53,7 @@ def _cell(s: Surface) -> _Cell:
     sill = torch.where(door, 0.02, torch.where(shop, 0.4, _SILL))
     high = torch.minimum(torch.where(door, 2.2, torch.where(shop, storey - 0.55, sill + tall)), storey - 0.3)
     party = s.face < 2  # the ends of a house have few windows
-    absent = (chance < torch.where(party, 0.6, 0.06)) & ~door
+    absent = (chance < torch.where(party, 0.45, 0.04)) & ~door
     outside = (column < 0) | (column >= columns) | ((floor + 1) * storey > 2 * s.half[:, 2] + 0.3) | (floor < 0)
     reach = torch.where(absent | outside | (door & party), -1.0, reach)
     base = floor * storey
@@ -69,8 +69,8 @@ def recess(s: Surface, local_ray: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     cell = _cell(s)
     inside = (cell.across.abs() < cell.reach) & (s.v > cell.low) & (s.v < cell.high)
     axis_n, axis_u = s.face // 2, (s.face < 2).long()
-    pick = (lambda axis: local_ray.gather(1, axis[:, None])[:, 0])
-    into, du, dv = pick(axis_n).abs().clamp(min=1e-3), pick(axis_u), local_ray[:, 2]
+    into = local_ray.gather(1, axis_n[:, None])[:, 0].abs().clamp(min=1e-3)
+    du, dv = local_ray.gather(1, axis_u[:, None])[:, 0], local_ray[:, 2]
     to_pane = s.params[:, 7] / into
     to_side = (cell.reach - cell.across * du.sign()) / du.abs().clamp(min=1e-6)
     to_edge = torch.where(dv > 0, cell.high - s.v, s.v - cell.low) / dv.abs().clamp(min=1e-6)
@@ -97,13 +97,12 @@ def facade_coat(s: Surface) -> Coat:
     chance2 = hashed((cell.chance * 1e6).long(), s.params[:, 4])
     edge = torch.minimum(cell.reach - cell.across.abs(), torch.minimum(s.v - cell.low, cell.high - s.v))
     frame = torch.maximum(coverage(edge, -9.0, 0.07, f), coverage(cell.across, -0.035, 0.035, s.footprint_u))
-    light = s.color2.mean(-1, keepdim=True).clamp(0.1, 1) * 0 + 0.55
     shut = (chance2 < 0.2).float()
     curtain = ((chance2 > 0.6) & (cell.across.abs() > cell.reach * 0.45)).float()
     slats = 0.75 + 0.25 * stripes(s.v, 0.09, 0.05, s.footprint_v)
     glass = 0.025 + 0.05 * cell.chance + 0.28 * curtain
     pane = glass[:, None] * (1 - shut[:, None]) + shut[:, None] * (0.5 * s.color2 + 0.12) * slats[:, None]
-    pane = pane + frame[:, None] * (light - pane)
+    pane = pane + frame[:, None] * (0.55 - pane)
     panel = 0.7 + 0.3 * coverage(edge, 0.14, 9.0, f)
     door = (0.25 * s.color2 + 0.03) * panel[:, None]
     part = s.part[:, None]
@@ -118,11 +117,11 @@ def _wall(s: Surface, cell: _Cell) -> Tensor:
     seed = s.params[:, 4]
     f = s.footprint
     shift = hashed(seed) * 100
-    stain = 1 + 0.07 * octaves(s.u + shift, s.v * 0.6, 2.2, f, 4) + 0.04 * value_noise(s.u * 6 + shift, s.v, 1.3, f)
+    stain = 1 + 0.13 * octaves(s.u + shift, s.v * 0.6, 1.6, f, 5) + 0.07 * value_noise(s.u * 6 + shift, s.v, 1.3, f)
     row = (s.v / 0.085).floor()
     mortar = torch.maximum(stripes(s.v, 0.085, 0.016, s.footprint_v),
                            stripes(s.u + 0.12 * (row % 2), 0.24, 0.014, s.footprint_u))
-    tone = 1 + 0.16 * (hashed(((s.u + 0.12 * (row % 2)) / 0.24).floor() + 999, row, seed) - 0.5) * (f < 0.12)
+    tone = 1 + 0.3 * (hashed(((s.u + 0.12 * (row % 2)) / 0.24).floor() + 999, row, seed) - 0.5) * (f < 0.12)
     brick = s.params[:, 5]
     stain = stain * (1 + brick * (tone - 1)) * (1 + brick * 0.5 * mortar)
     color = s.color * stain[:, None]

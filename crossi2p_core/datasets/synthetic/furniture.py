@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .world import Builder, Material, Shape, place
 
@@ -59,17 +60,18 @@ def add_people(builder: Builder, anchor: np.ndarray, rng: np.random.Generator) -
     skin, yaw = _SKIN[rng.integers(0, len(_SKIN), n)], anchor[:, 3]
     stride = rng.uniform(0.0, 0.32, n)
 
-    def part(shape: Shape, x, y, z, hx, hy, hz, color, taper=(0, 0, 0, 0)) -> None:
+    def part(shape: Shape, x: ArrayLike, y: ArrayLike, z: float, half: tuple[float, float, float], color: np.ndarray,
+             taper: tuple[float, ...] = (0, 0, 0, 0)) -> None:
         offset = np.stack(np.broadcast_arrays(x, y, z * tall), -1)
-        half = np.stack(np.broadcast_arrays(hx, hy, hz * tall), -1)
-        builder.add(shape, Material.CLOTH, place(anchor, offset), half, yaw, taper=taper, color=color)
+        size = np.stack(np.broadcast_arrays(half[0], half[1], half[2] * tall), -1)
+        builder.add(shape, Material.CLOTH, place(anchor, offset), size, yaw, taper=taper, color=color)
 
     for side in (1, -1):
-        part(Shape.BOX, side * stride * 0.6, side * 0.09, 0.24, 0.085, 0.075, 0.24, legs)
-        part(Shape.CYLINDER, -side * stride * 0.4, side * 0.25, 0.62, 0.055, 0.055, 0.17, top)
-    part(Shape.BOX, 0.0, 0.0, 0.65, 0.14, 0.24, 0.18, top, (0.03, 0.03, 0.12, 0.12))
-    part(Shape.ELLIPSOID, 0.0, 0.0, 0.82, 0.10, 0.20, 0.045, top)
-    part(Shape.ELLIPSOID, 0.02, 0.0, 0.925, 0.10, 0.085, 0.072, skin)
+        part(Shape.BOX, side * stride * 0.6, side * 0.09, 0.24, (0.085, 0.075, 0.24), legs)
+        part(Shape.CYLINDER, -side * stride * 0.4, side * 0.25, 0.62, (0.055, 0.055, 0.17), top)
+    part(Shape.BOX, 0.0, 0.0, 0.65, (0.14, 0.24, 0.18), top, (0.03, 0.03, 0.12, 0.12))
+    part(Shape.ELLIPSOID, 0.0, 0.0, 0.82, (0.10, 0.20, 0.045), top)
+    part(Shape.ELLIPSOID, 0.02, 0.0, 0.925, (0.10, 0.085, 0.072), skin)
 
 
 def add_bins(builder: Builder, anchor: np.ndarray, rng: np.random.Generator) -> None:

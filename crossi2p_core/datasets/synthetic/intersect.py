@@ -13,7 +13,7 @@ from .noise import foam
 
 MISS = 1e9  # "distance" of what is not hit
 NEAR = 1e-3  # m; closer hits are the surface the ray starts from
-LEAF_CLUSTER = 7.0  # rad per m: gaps in a crown are about 0.4 m
+LEAF_CLUSTER = 15.0  # rad per m: gaps in a crown are about 0.2 m
 FENCE_PITCH = 0.16  # m between the slats of a fence
 _TINY = 1e-9  # keeps divisions finite for rays parallel to a plane
 

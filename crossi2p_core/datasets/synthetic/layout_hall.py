@@ -36,8 +36,8 @@ def _add_shell(builder: Builder, width: float, height: float, rng: np.random.Gen
     """Floor, walls with gates, roof with girders and lamps, columns."""
     middle, half = (_AHEAD - _BEHIND) / 2, (_AHEAD + _BEHIND) / 2
     grey = rng.uniform(0.2, 0.38)
-    builder.add(Shape.BOX, Material.FLOOR, (middle, 0, -1), (half + 1, width / 2 + 1, 1), color=(grey, grey, grey * .95),
-                params=(rng.uniform(6, 9), rng.integers(0, 999)))
+    builder.add(Shape.BOX, Material.FLOOR, (middle, 0, -1), (half + 1, width / 2 + 1, 1),
+                color=(grey, grey, grey * 0.95), params=(rng.uniform(6, 9), rng.integers(0, 999)))
     wall = np.array([0.55, 0.55, 0.52]) * rng.uniform(0.7, 1.2)
     for side in (1, -1):
         builder.add(Shape.BOX, Material.CONCRETE, (middle, side * (width / 2 + 0.2), height / 2),
@@ -73,7 +73,8 @@ def _add_shelf(builder: Builder, y: float, height: float, rng: np.random.Generat
     middle, half = (x[0] + x[-1]) / 2, (x[-1] - x[0]) / 2 + _BAY / 2
     for level in range(1, levels + 1):
         for depth in (-0.5, 0.5):
-            builder.add(Shape.BOX, Material.METAL, (middle, y + depth, level * _LEVEL), (half, 0.03, 0.06), color=orange)
+            beam = (middle, y + depth, level * _LEVEL)
+            builder.add(Shape.BOX, Material.METAL, beam, (half, 0.03, 0.06), color=orange)
     for level in range(levels + 1):
         full = rng.random(len(x)) < 0.72
         n = int(full.sum())
@@ -82,8 +83,8 @@ def _add_shelf(builder: Builder, y: float, height: float, rng: np.random.Generat
             floor = level * _LEVEL + 0.06
             at = np.stack([x[full] + slot, y + rng.normal(0, 0.05, n), floor + 0.14 + size[:, 2]], -1)
             color = _GOODS[rng.integers(0, len(_GOODS), n)] * rng.uniform(0.75, 1.2, (n, 1))
-            builder.add(Shape.BOX, Material.CARGO, at, size, rng.normal(0, 0.03, n), color=color, color2=(0.7, 0.7, 0.68),
-                        params=rng.integers(0, 9999, (n, 1)))
+            builder.add(Shape.BOX, Material.CARGO, at, size, rng.normal(0, 0.03, n), color=color,
+                        color2=(0.7, 0.7, 0.68), params=rng.integers(0, 9999, (n, 1)))
         pallets = np.stack([x[full], 0 * x[full] + y, 0 * x[full] + level * _LEVEL + 0.13], -1)
         builder.add(Shape.BOX, Material.FENCE, pallets, (1.2, 0.5, 0.07), color=(0.32, 0.22, 0.12))
 
@@ -96,7 +97,8 @@ def _add_loose(builder: Builder, aisle: float, rng: np.random.Generator, domain:
     at = np.stack([x, side * rng.uniform(1.6, aisle - 1.2, n), size[:, 2]], -1)
     builder.add(Shape.BOX, Material.CARGO, at, size, rng.uniform(0, 3, n), color=_GOODS[rng.integers(0, 7, n)],
                 color2=(0.7, 0.7, 0.68), params=rng.integers(0, 9999, (n, 1)))
-    _add_forklift(builder, np.array([rng.uniform(9, 30), rng.choice([-1, 1]) * 1.6, 0, rng.uniform(0, 6)]))
+    turn = rng.choice([0, np.pi]) + rng.uniform(-0.3, 0.3)
+    _add_forklift(builder, np.array([rng.uniform(9, 30), rng.choice([-1, 1]) * 1.8, 0, turn]))
     n = 1 + int(rng.poisson(3 * domain.people))
     people = np.stack([rng.uniform(4, 40, n), rng.choice([-1, 1], n) * rng.uniform(1.2, 2.2, n), 0 * np.ones(n),
                        rng.uniform(0, 6, n)], -1)

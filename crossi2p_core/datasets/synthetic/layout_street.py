@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .buildings import add_houses
 from .domain import Domain
@@ -42,23 +43,24 @@ class Street:
     crossing: float
     crossing_half: float
 
-    def at(self, s: np.ndarray, d: np.ndarray, z: float = 0.0, turn: float | np.ndarray = 0.0) -> np.ndarray:
+    def at(self, s: ArrayLike, d: ArrayLike, z: float = 0.0, turn: ArrayLike = 0.0) -> np.ndarray:
         """Anchors (n, 4) x, y, z, yaw at s along the street and d to the left of its middle."""
-        s, d = np.broadcast_arrays(np.asarray(s, dtype=float), np.asarray(d, dtype=float))
-        k, yaw = self.curvature, self.curvature * s
-        x, y = np.sin(yaw) / k - d * np.sin(yaw), (1 - np.cos(yaw)) / k + d * np.cos(yaw)
-        return np.stack([x, y, np.full_like(x, z), yaw + turn], -1).reshape(-1, 4)
+        along, left, more = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in (s, d, turn)))
+        k, yaw = self.curvature, self.curvature * along
+        x, y = np.sin(yaw) / k - left * np.sin(yaw), (1 - np.cos(yaw)) / k + left * np.cos(yaw)
+        return np.stack([x, y, np.full_like(x, z), yaw + more], -1).reshape(-1, 4)
 
-    def free_of_crossing(self, s: np.ndarray, margin: float) -> np.ndarray:
+    def free_of_crossing(self, s: ArrayLike, margin: float) -> np.ndarray:
         """Which of s are more than `margin` m away from the side street."""
         return np.abs(np.asarray(s) - self.crossing) > self.crossing_half + margin
 
 
 def street_world(rng: np.random.Generator, domain: Domain) -> tuple[World, Path]:
     """One street and the path of a car that keeps to its right-hand lane."""
-    parking = bool(rng.random() < 0.7)
+    parking = bool(rng.random() < 0.6)
     curvature = rng.choice([-1, 1]) * (2e-4 + abs(rng.normal(0, 1)) * domain.street_curvature)
-    street = Street(curvature, rng.uniform(3.2, 4.4) + 2.2 * parking, rng.uniform(1.6, 3.6), rng.uniform(0.09, 0.16),
+    street = Street(curvature, rng.choice([rng.uniform(3.2, 4.4), rng.uniform(5.0, 8.0)]) + 2.2 * parking,
+                    rng.uniform(1.6, 4.5), rng.uniform(0.09, 0.16),
                     parking, rng.uniform(30, 110) if rng.random() < 0.7 else 1e4, rng.uniform(3.5, 5.0))
     builder = Builder()
     _add_ground(builder, street, rng)
@@ -114,7 +116,8 @@ def _add_side(builder: Builder, street: Street, side: int, style: str, rng: np.r
     size = np.stack([width, rng.uniform(8, 13, n), rng.uniform(2, 5, n).round() * rng.uniform(2.8, 3.3, n)], -1)
     if style == "houses":
         gap = rng.random(n) < 0.12
-        place_at = street.at(s, side * (edge + size[:, 1] / 2 + rng.choice([0, 0, 0.6], n)), 0, turn)
+        back = rng.choice([0.0, rng.uniform(2.0, 11.0)])  # a forecourt
+        place_at = street.at(s, side * (edge + back + size[:, 1] / 2 + rng.choice([0, 0, 0.6], n)), 0, turn)
         add_houses(builder, place_at[~gap], size[~gap], rng, shops=0.35)
         add_trees(builder, street.at(s[gap], side * (edge + 4)), rng, domain.autumn, blobs=12)
         add_walls(builder, street.at(s[gap], side * (edge + 0.2)), width[gap], rng.uniform(0.8, 2.2, int(gap.sum())))
@@ -208,7 +211,11 @@ def _add_side_street(builder: Builder, street: Street, rng: np.random.Generator)
 
 
 def _add_horizon(builder: Builder, street: Street, rng: np.random.Generator) -> None:
-    """Trees and houses that close the street at its far end, so that it does not end in a flat horizon."""
+    """Trees at both ends and a wood on both sides, so that gaps do not show a flat horizon."""
     d = np.linspace(-45, 45, 13) + rng.uniform(-2, 2, 13)
-    ends = np.concatenate([street.at(AHEAD + rng.uniform(0, 16, 13), d), street.at(-BEHIND - rng.uniform(8, 20, 13), d)])
-    add_trees(builder, ends, rng, 0.2, (7, 14), blobs=5)
+    near, far = street.at(-BEHIND - rng.uniform(8, 20, 13), d), street.at(AHEAD + rng.uniform(0, 16, 13), d)
+    add_trees(builder, np.concatenate([near, far]), rng, 0.2, (7, 14), blobs=5)
+    s = np.tile(np.arange(-BEHIND, AHEAD + 30, 9.0), 2)
+    side = np.repeat([1.0, -1.0], len(s) // 2)
+    wood = street.at(s + rng.uniform(-3, 3, len(s)), side * rng.uniform(48, 75, len(s)))
+    add_bushes(builder, wood, rng, 0.2, (4.0, 8.0))

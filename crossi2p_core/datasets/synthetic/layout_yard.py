@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .buildings import add_houses
 from .domain import Domain
@@ -34,9 +35,9 @@ def yard_world(rng: np.random.Generator, domain: Domain) -> tuple[World, Path]:
     return builder.build(), Path(2e-4, rng.uniform(-0.8, 0.8), speed, int(rng.integers(2**31)))
 
 
-def _anchors(x: np.ndarray, y: np.ndarray | float, z: np.ndarray | float = 0.0, yaw: np.ndarray | float = 0.0
-             ) -> np.ndarray:
-    return np.stack(np.broadcast_arrays(np.asarray(x, dtype=float), y, z, yaw), -1).reshape(-1, 4)
+def _anchors(x: ArrayLike, y: ArrayLike, z: ArrayLike = 0.0, yaw: ArrayLike = 0.0) -> np.ndarray:
+    """Anchors (n, 4) from what broadcasts."""
+    return np.stack(np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in (x, y, z, yaw))), -1).reshape(-1, 4)
 
 
 def _add_stacks(builder: Builder, side: int, lane: float, rng: np.random.Generator) -> None:

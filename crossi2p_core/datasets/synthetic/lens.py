@@ -10,7 +10,8 @@ from torch import Tensor
 
 from .domain import Look
 
-_KEY = 0.17  # where the automatic exposure puts the geometric mean of the scene
+_MID_GREY = 0.18
+_KEY = 0.105  # where the automatic exposure puts the geometric mean of the scene
 _REFERENCE_COLUMNS = 512  # blur in a Look is given for images this wide
 
 
@@ -25,6 +26,7 @@ def develop(light: Tensor, ground: Tensor, looks: list[Look], generator: torch.G
         image = (light[b] * gain[b] * 2**look.exposure_ev).clamp(max=3.0)
         image = _blurred(image, look).clamp(max=1.4)
         image = image * _falloff(image, look.vignetting)[..., None]
+        image = _MID_GREY * (image / _MID_GREY).pow(look.contrast)
         warm = image.new_tensor([1 + look.warmth, 1.0, 1 - look.warmth])
         grey = image.mean(-1, keepdim=True)
         image = (grey + look.saturation * (image * warm - grey)).clamp(0, 1)
@@ -33,8 +35,7 @@ def develop(light: Tensor, ground: Tensor, looks: list[Look], generator: torch.G
     noise = torch.randn(linear.shape, generator=generator, device=light.device)
     level = light.new_tensor([look.noise for look in looks])[:, None, None, None]
     linear = (linear + noise * level * (linear * 0.9 + 0.02).sqrt() * 0.9).clamp(0, 1)
-    power = light.new_tensor([look.gamma for look in looks])[:, None, None, None]
-    return (_srgb(linear).pow(power) * 255 + 0.5).to(torch.uint8)
+    return (_srgb(linear) * 255 + 0.5).to(torch.uint8)
 
 
 def _automatic_gain(light: Tensor, ground: Tensor) -> Tensor:

@@ -16,26 +16,29 @@ from .world import World
 
 _BEAM = 2e-3  # rad; the divergence over which a pulse averages a texture
 _TILES = {"spinning": (8, 16), "raster": (8, 16), "rosette": (1, 64)}
-_WEAKEST = 0.010  # echo, as a fraction of a white wall's at 40 m, that an ordinary sensor sees half of the time
+_WEAKEST = 0.004  # echo, as a fraction of a white wall's at 40 m, that an ordinary sensor sees half of the time
 
 
 @dataclass(frozen=True)
 class Scan:
-    """All pulses of B scans, (B, H, W) each. distance: m, inf where nothing came back. intensity: 0..1. primitive: int64
-    index in its world, -1 where nothing. exact: m, without noise, of every pulse that hit something in range."""
+    """All pulses of B scans, (B, H, W) each.
+
+    distance: m, inf where nothing came back. exact: m, without noise, of every pulse that hit something in range, else
+    inf. intensity: 0..1. primitive: int64 index in its world, -1 where nothing. rays: (H, W, 3) unit, LiDAR frame.
+    """
 
     distance: Tensor
     exact: Tensor
     intensity: Tensor
     primitive: Tensor
-    rays: Tensor  # (H, W, 3) unit, LiDAR frame
+    rays: Tensor
 
 
 def scan(world: World, lidar: Lidar, T_world_lidar: Tensor, generator: torch.Generator, number: int = 0) -> Scan:
     """One scan per world, taken at one instant (motion within it is compensated, as in the data sets).
 
-    T_world_lidar: (B, 4, 4). generator: of noise and dropouts, on the world's device. number: which scan of a drive, for
-    rosettes, that never repeat.
+    T_world_lidar: (B, 4, 4). generator: of noise and dropouts, on the world's device. number: which scan of a drive,
+    for rosettes, that never repeat.
     """
     device = world.device
     T = T_world_lidar.to(device, torch.float32)
@@ -85,5 +88,5 @@ def _echo(surface: Surface, lidar: Lidar, generator: torch.Generator) -> tuple[T
     low, high = lidar.range_m
     seen = (uniform[0] < chance) & (surface.distance > low) & (surface.distance < high) & (distance > 0.05)
     speckle = 1 + 0.10 * normal[1]
-    intensity = (diffuse * 0.9 + paint.retro * (0.6 + 0.4 * uniform[1])) * speckle
+    intensity = (diffuse * 1.15 + paint.retro * (0.6 + 0.4 * uniform[1])) * speckle
     return seen, distance, intensity.clamp(0, 1)

@@ -23,7 +23,7 @@ _LAMPLIGHT = (1.0, 0.97, 0.90)  # indoors, from above
 _LAMP_REACH = 4.0  # m; what is nearer than that above a point in a hall keeps the lamps' light away
 _SKY_REACH = 5.0  # m; what is nearer than that in some direction of the sky darkens
 _SKY_DISTANCE = 45.0  # m from the camera beyond which nobody sees that
-_SKY_DIRECTIONS = ((0.85, 0.1, 0.52), (-0.5, 0.72, 0.48), (-0.42, -0.75, 0.51), (0.1, -0.15, 0.98))
+_SKY_DIRECTIONS = ((0.80, 0.1, 0.59), (-0.4, 0.70, 0.59), (-0.35, -0.68, 0.64))
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def sky(light: Lights, of_world: Tensor, ray: Tensor) -> Tensor:
     color = color + 0.92 * cloudy * (bright * ray.new_tensor([1.0, 1.0, 1.02]) - color)
     near_sun = (ray * light.sun[of_world]).sum(-1).clamp(min=0)
     glow = (near_sun.pow(60) * 0.8 + near_sun.pow(900) * 12) * (light.strength[of_world] / 3)
-    color = color * 1.15 + glow[:, None] * ray.new_tensor([1.0, 0.95, 0.85]) * (1 - 0.8 * cloudy)
+    color = color * 1.7 + glow[:, None] * ray.new_tensor([1.0, 0.95, 0.85]) * (1 - 0.8 * cloudy)
     return torch.where(light.indoors[of_world][:, None], ray.new_tensor([0.2, 0.2, 0.2]), color)
 
 
@@ -107,9 +107,10 @@ def shade(light: Lights, surface: Surface, coat: Coat, sun_cosine: Tensor, free:
     of_world, normal = surface.world, surface.normal
     inside = light.indoors[of_world][:, None]
     rgb = normal.new_tensor
-    skylight = torch.where(inside, rgb(_LAMPLIGHT) * 0.55, rgb(_SKYLIGHT) * (0.85 + 0.3 * light.clouds[of_world][:, None]))
+    clouds = light.clouds[of_world][:, None]
+    skylight = torch.where(inside, rgb(_LAMPLIGHT) * 0.55, rgb(_SKYLIGHT) * (0.55 + 0.5 * clouds))
     sunlight = torch.where(inside, rgb(_LAMPLIGHT), rgb(_SUNLIGHT)) * light.strength[of_world][:, None]
-    leaf_free = 0.12 + 0.88 * free[:, None]
+    leaf_free = 0.08 + 0.92 * free[:, None].square()
     from_above = (0.5 + 0.5 * normal[:, 2:3]) * skylight * leaf_free
     from_below = (0.5 - 0.5 * normal[:, 2:3]) * 0.13 * (skylight + 0.5 * sunlight) * (0.3 + 0.7 * leaf_free)
     color = coat.color * (sun_cosine[:, None] * sunlight + from_above + from_below + coat.glow[:, None])

@@ -33,8 +33,8 @@ def _lattice(device: str) -> Tensor:
 def value_noise(u: Tensor, v: Tensor, wavelength: float, footprint: Tensor | None = None) -> Tensor:
     """Smooth noise of about +-1 at (u, v) (n,) m, with bumps of `wavelength` m.
 
-    footprint: (n,) m, the size of the pixel on the surface. Bumps smaller than it fade out, which is what averaging
-    over the pixel would do: the texture neither flickers nor aliases.
+    footprint: (n,) m, the size of the pixel on the surface. Bumps smaller than it fade with the number of them in a
+    pixel, which is what averaging would do: the texture hardly flickers.
     """
     x, y = u / wavelength, v / wavelength
     x0, y0 = x.floor(), y.floor()
@@ -44,7 +44,7 @@ def value_noise(u: Tensor, v: Tensor, wavelength: float, footprint: Tensor | Non
     noise = F.grid_sample(_lattice(str(u.device)), grid, mode="bilinear", align_corners=True).view(-1)
     if footprint is None:
         return noise
-    return noise * (1.3 - footprint / wavelength).clamp(0, 1)
+    return noise / (1 + (1.2 * footprint / wavelength).square())
 
 
 def octaves(u: Tensor, v: Tensor, wavelength: float, footprint: Tensor, count: int = 3) -> Tensor:

@@ -19,7 +19,7 @@ def leaf_colors(n: int, rng: np.random.Generator, autumn: float) -> np.ndarray:
 
 
 def add_trees(builder: Builder, anchor: np.ndarray, rng: np.random.Generator, autumn: float = 0.2,
-              height: tuple[float, float] = (5.0, 11.0), blobs: int = 9) -> None:
+              height: tuple[float, float] = (5.0, 11.0), blobs: int = 11) -> None:
     """Trees at anchors (n, 4), `height` m high, each crown made of `blobs` ellipsoids about its middle."""
     n = len(anchor)
     if n == 0:
@@ -31,7 +31,7 @@ def add_trees(builder: Builder, anchor: np.ndarray, rng: np.random.Generator, au
     builder.add(Shape.CYLINDER, Material.BARK, place(anchor, np.stack([0 * top, 0 * top, upper / 2], -1)),
                 np.stack([radius, radius, upper / 2], -1), anchor[:, 3], color=(0.085, 0.066, 0.05),
                 params=rng.integers(0, 9999, (n, 1)))
-    rise, spread = (top - stem) / 2, top * rng.uniform(0.20, 0.30, n)
+    rise, spread = (top - stem) / 2, top * rng.uniform(0.22, 0.34, n)
     color, holes = leaf_colors(n, rng, autumn), rng.uniform(0.30, 0.52, n)
     for k in range(blobs):
         turn, high = 2.4 * k + rng.uniform(0, 1, n), np.linspace(-0.75, 0.8, blobs)[k] + rng.uniform(-0.1, 0.1, n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,9 @@ from .world import Material, Shape, World
 _SLOTS = (4, 4, 8, 16, 32)  # candidates of a bundle that are tried before it is asked again whether it is done
 _PAIRS_AT_ONCE = {"cpu": 1024}  # on a CPU working sets of this size stay in the cache
 _ALL_PAIRS = 1 << 18
+_TILTED = 8
+
+PairRays = Callable[[Tensor, Tensor], tuple[Vector, Vector]]  # (bundle, primitive) -> start and direction of the rays
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ def cast(world: World, origin: Tensor, rays: Tensor, tile: tuple[int, int], max_
 
     tile: rows and columns of rays that are culled together; neighbours in the image should be neighbours in direction.
     """
-    shape = rays.shape[:3]
+    shape = (rays.shape[0], rays.shape[1], rays.shape[2])
     d = torch.stack([to_tiles(rays[..., i], tile) for i in range(3)])  # (3, B * T, R)
     candidates = cull_from_point(world, origin, d, max_range)
     scaled = _Scaled(world)
@@ -46,7 +50,7 @@ def cast(world: World, origin: Tensor, rays: Tensor, tile: tuple[int, int], max_
         start, way = o.index_select(1, primitive), d.index_select(1, bundle)
         return (start[0], start[1], start[2]), (way[0], way[1], way[2])
 
-    best, found = _search(scaled, candidates, d.shape[1:], pair_rays)
+    best, found = _search(scaled, candidates, (d.shape[1], d.shape[2]), pair_rays)
     distance, primitive = from_tiles(best, shape, tile), from_tiles(found, shape, tile)
     miss = distance > max_range
     return Hits(distance.masked_fill(miss, MISS), primitive.long().masked_fill(miss, -1))
@@ -70,7 +74,7 @@ def is_blocked(world: World, points: Tensor, of_world: Tensor, direction: Tensor
         o, d = start.index_select(1, bundle), way.index_select(1, primitive)
         return (o[0], o[1], o[2]), (d[0], d[1], d[2])
 
-    best, _ = _search(_Scaled(world), candidates, start.shape[1:], pair_rays, any_hit=True)
+    best, _ = _search(_Scaled(world), candidates, (start.shape[1], start.shape[2]), pair_rays, any_hit=True)
     blocked = torch.zeros(len(points), dtype=torch.bool, device=points.device)
     blocked[groups.member.view(-1)] = best.view(-1) < max_range
     return blocked
@@ -94,23 +98,23 @@ class _Scaled:
         leaning = (self.taper != 0).any(1)
         holed = self.holes > 0
         is_box = self.kind == Shape.BOX
-        self.group = torch.full_like(self.kind, -1)  # which of the functions of `_DISTANCES` applies
+        self.group = torch.full_like(self.kind, -1)  # which case of `_distances` applies; _TILTED more where not upright
         self.group[is_box & ~leaning] = 0
         self.group[is_box & leaning] = 1
         self.group[self.kind == Shape.CYLINDER] = 2
         self.group[ball & ~holed] = 3
         self.group[ball & holed] = 4
         self.group[is_box & holed & (material == Material.FENCE)] = 5
+        self.group += _TILTED * (self.map[:, [0, 1, 2, 2], [2, 2, 0, 1]] != 0).any(1)
 
 
 def _distances(scaled: _Scaled, group: int, primitive: Tensor, o: Vector, d: Vector) -> Tensor:
     """(K, R) distances of K pairs, all of one group; o and d in the world frame."""
     m = scaled.map[primitive][..., None]  # (K, 3, 3, 1)
     c = scaled.center[primitive][..., None]
-    s = [o[i] - c[:, i] for i in range(3)]
-    x, y, z = (m[:, i, 0] * s[0] + m[:, i, 1] * s[1] + m[:, i, 2] * s[2] for i in range(3))
-    u, v, w = (m[:, i, 0] * d[0] + m[:, i, 1] * d[1] + m[:, i, 2] * d[2] for i in range(3))
-    start, way, half = (x, y, z), (u, v, w), scaled.half[primitive]
+    local = _turned if group >= _TILTED else _turned_upright
+    start, way = local(m, (o[0] - c[:, 0], o[1] - c[:, 1], o[2] - c[:, 2])), local(m, d)
+    half, group = scaled.half[primitive], group % _TILTED
     if group == 1:
         return intersect.first_hit(*intersect.leaning_box(start, way, half, scaled.taper[primitive]))
     if group == 2:
@@ -124,14 +128,26 @@ def _distances(scaled: _Scaled, group: int, primitive: Tensor, o: Vector, d: Vec
     return intersect.fence_hit(t, start, way, half, scaled.holes[primitive][:, None]) if group == 5 else t
 
 
-def _search(scaled: _Scaled, candidates: Candidates, size: torch.Size, pair_rays, any_hit: bool = False):
+def _turned(m: Tensor, p: Vector) -> Vector:
+    """Vectors in the primitives' own frames; m: (K, 3, 3, 1)."""
+    x, y, z = (m[:, i, 0] * p[0] + m[:, i, 1] * p[1] + m[:, i, 2] * p[2] for i in range(3))
+    return x, y, z
+
+
+def _turned_upright(m: Tensor, p: Vector) -> Vector:
+    """As `_turned` for primitives that are turned about the vertical only, which is nearly all."""
+    return m[:, 0, 0] * p[0] + m[:, 0, 1] * p[1], m[:, 1, 0] * p[0] + m[:, 1, 1] * p[1], m[:, 2, 2] * p[2]
+
+
+def _search(scaled: _Scaled, candidates: Candidates, size: tuple[int, int], pair_rays: PairRays,
+            any_hit: bool = False) -> tuple[Tensor, Tensor]:
     """Nearest distance and primitive (as a float, -1 for none) for bundles of `size` (T, R), nearest candidates first.
 
     A bundle is done when its next candidate begins behind everything found (any_hit: when all its rays are blocked).
     """
     device = candidates.near.device
-    best = torch.full(tuple(size), MISS, device=device)
-    found = torch.full(tuple(size), -1.0, device=device)
+    best = torch.full(size, MISS, device=device)
+    found = torch.full(size, -1.0, device=device)
     slot, turn = 0, 0
     active = candidates.count.nonzero().view(-1)
     while len(active):
@@ -147,15 +163,15 @@ def _search(scaled: _Scaled, candidates: Candidates, size: torch.Size, pair_rays
     return best, found
 
 
-def _try_slots(scaled: _Scaled, candidates: Candidates, active: Tensor, index: Tensor, valid: Tensor, pair_rays,
-               best: Tensor, found: Tensor) -> None:
+def _try_slots(scaled: _Scaled, candidates: Candidates, active: Tensor, index: Tensor, valid: Tensor,
+               pair_rays: PairRays, best: Tensor, found: Tensor) -> None:
     """Intersect the next candidates of the active bundles and keep what is nearer, in place."""
     row, column = valid.nonzero(as_tuple=True)
     primitive = candidates.primitive[index[row, column]]
     t = torch.full((*index.shape, best.shape[1]), MISS, device=best.device)
     group = scaled.group[primitive]
     at_once = _PAIRS_AT_ONCE.get(best.device.type, _ALL_PAIRS)
-    for g in range(6):
+    for g in group.unique().tolist():
         for part in (group == g).nonzero().view(-1).split(at_once):
             p = primitive[part]
             o, d = pair_rays(active[row[part]], p)

@@ -38,7 +38,7 @@ def camera_named(name: str) -> Camera:
 
 
 def draw_extrinsic(rng: np.random.Generator, domain: Domain) -> np.ndarray:
-    """T_cam_lidar (4, 4) of a car: camera before and below the LiDAR, both looking ahead, off by the domain's scatter."""
+    """T_cam_lidar (4, 4) of a car: camera before and below the LiDAR, both looking ahead, with the domain's scatter."""
     turn = se3.exp_so3(np.radians(rng.normal(0, domain.rig_rotation_deg, 3)))
     place = _T_LIDAR_CAM + rng.normal(0, domain.rig_translation_m, 3)
     rotation = turn @ _R_CAM_LIDAR

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from . import facade
+from .noise import value_noise
 from .world import Material, Shape, World
 
 
@@ -15,8 +17,8 @@ from .world import Material, Shape, World
 class Surface:
     """n hits, all tensors with a leading axis of n.
 
-    index: into the list of rays that `surfaces` was given. distance: m along the ray. ray, point, normal: (n, 3) world frame,
-    the normal towards the sensor. origin: (n, 3) a point on the outside of the solid, from which shadow rays start
+    index: into the list of rays that `surfaces` was given. distance: m along the ray. ray, point, normal: (n, 3) world
+    frame, the normal towards the sensor. origin: (n, 3) a point on the solid's outside, from which shadow rays start
     (other than `point` inside a window's recess). world, material: (n,). face: 0-5 for +x -x +y -y +z -z of a box, 4
     and 5 for the caps of a cylinder, 6 for round sides. u, v: m on the face, v upwards from the primitive's foot.
     local: (n, 3) in the primitive's frame, m. footprint_u, footprint_v: m that one pixel covers along u and v.
@@ -95,8 +97,22 @@ def surfaces(world: World, origin: Tensor, rays: Tensor, distance: Tensor, primi
     surface = Surface(index, distance, ray, point, normal, point, of_world, gather(world.material), face, u, v, local,
                       footprint(axis_u), footprint(axis_v), half, gather(world.color), gather(world.color2),
                       gather(world.params), torch.zeros_like(face))
+    surface = _ruffled(surface)
     walls = ((surface.material == Material.FACADE) & (face < 4)).nonzero().view(-1)
     return _recessed(surface, walls, rotation, local_ray) if len(walls) else surface
+
+
+def _ruffled(surface: Surface) -> Surface:
+    """The surface with the normals of foliage turned this way and that, as leaves are."""
+    leaves = (surface.material == Material.LEAVES).nonzero().view(-1)
+    if len(leaves) == 0:
+        return surface
+    x, y, z = surface.point.index_select(0, leaves).unbind(-1)
+    f = surface.footprint_u.index_select(0, leaves)
+    turn = torch.stack([value_noise(a + b, c, 0.14, f) for a, b, c in ((x, z, y), (y, x, z), (z, y, x))], 1)
+    normals = surface.normal.clone()
+    normals[leaves] = F.normalize(normals[leaves] + 0.9 * turn, dim=1)
+    return replace(surface, normal=normals)
 
 
 def _recessed(surface: Surface, walls: Tensor, rotation: Tensor, local_ray: Tensor) -> Surface:
@@ -109,8 +125,7 @@ def _recessed(surface: Surface, walls: Tensor, rotation: Tensor, local_ray: Tens
     turned = (rotation.index_select(0, walls) * normal[:, None, :]).sum(2)
     all_normals[walls] = turned
     all_parts[walls] = part
-    values = {f.name: getattr(surface, f.name) for f in fields(surface)}
-    return Surface(**values | {"distance": distance, "point": point, "normal": all_normals, "part": all_parts})
+    return replace(surface, distance=distance, point=point, normal=all_normals, part=all_parts)
 
 
 def _face_and_normal(kind: Tensor, local: Tensor, half: Tensor, taper: Tensor) -> tuple[Tensor, Tensor]:

@@ -36,10 +36,10 @@ def sign_coat(s: Surface) -> Coat:
     shape = torch.where((style == 1) | (style == 4), arrow, torch.where(style == 2, 1 - coverage(r, 0.3, 9.0, f), bar))
     color = ground + shape[:, None] * (figure - ground)
     color = color + ring[:, None] * (red - color)
-    rim = coverage(r, 0.93, 9.0, f) * (style == 1) + coverage(torch.maximum(a.abs(), b.abs()), 0.9, 9.0, f) * (style == 4)
-    color = color + rim.clamp(0, 1)[:, None] * (white - color)
-    front = torch.where(disc, s.face == 5, s.face == 1).float()  # the back is bare metal
-    front = torch.where(disc, (s.local[:, 2] < 0).float(), front)
+    border = torch.where(style == 4, torch.maximum(a.abs(), b.abs()) + 0.03, r)
+    rim = coverage(border, 0.93, 9.0, f) * ((style == 1) | (style == 4))
+    color = color + rim[:, None] * (white - color)
+    front = torch.where(disc, s.local[:, 2] < 0, s.face == 1).float()  # the back is bare metal
     color = 0.3 + front[:, None] * (color - 0.3)
     return coat_of(color, 0.3 + 0.5 * front, retro=0.95 * front)
 

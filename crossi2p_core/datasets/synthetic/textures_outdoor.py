@@ -26,9 +26,9 @@ def road_coat(s: Surface) -> Coat:
     f_long, f_side = _turned_footprints(s, heading)
     f = s.footprint
     shift = hashed(seed) * 50
-    grain = 0.05 * value_noise(s.u, s.v, 0.05, f) + 0.06 * value_noise(s.u, s.v, 0.35, f)
+    grain = 0.22 * value_noise(s.u, s.v, 0.06, f) + 0.14 * value_noise(s.u, s.v, 0.22, f)
     patches = octaves(along * 0.25 + shift, left, 1.1, f_side, 3)
-    tone = 1 + grain + 0.07 * patches - 0.10 * coverage((left.abs() - half / 2).abs(), 0.5, 1.0, f_side)
+    tone = 1 + grain + 0.12 * patches - 0.10 * coverage((left.abs() - half / 2).abs(), 0.5, 1.0, f_side)
     tone = tone - 0.25 * _cracks(along, left, shift, f)
     asphalt = s.color * tone.clamp(min=0.3)[:, None]
     paint = _lane_marks(along, left, half, cross, cross_half, parking, marks, f_long, f_side)
@@ -39,7 +39,7 @@ def road_coat(s: Surface) -> Coat:
     green = coverage(left.abs() - edge, 0.0, 1e4, f_side) * coverage(away, 0.0, 1e6, f_long) * (marks < 2.5)
     lawn = _grass(s, s.color2)
     color = color + green[:, None] * (lawn - color)
-    infrared = 0.13 + 0.5 * s.color.mean(-1) * tone + 0.45 * paint
+    infrared = 0.16 + 1.1 * s.color.mean(-1) * tone + 0.45 * paint
     return coat_of(color, infrared * (1 - green) + 0.42 * green, retro=0.25 * paint * (1 - green))
 
 
@@ -91,9 +91,9 @@ def paving_coat(s: Surface) -> Coat:
     joint = torch.maximum(stripes(s.point[:, 0], size, 0.025, s.footprint_u),
                           stripes(s.point[:, 1], size, 0.025, s.footprint_v))
     slab = hashed((s.point[:, 0] / size).floor() + 5000, (s.point[:, 1] / size).floor() + 5000)
-    tone = 1 + 0.12 * (slab - 0.5) * (1.2 - f / size).clamp(0, 1) + 0.09 * octaves(s.point[:, 0], s.point[:, 1], 1.5, f)
-    tone = tone * (1 - 0.35 * joint)
-    return coat_of(s.color * tone[:, None], 0.22 + 0.45 * s.color.mean(-1) * tone)
+    tone = 1 + 0.12 * (slab - 0.5) * (1.2 - f / size).clamp(0, 1) + 0.14 * octaves(s.point[:, 0], s.point[:, 1], 1.5, f)
+    tone = (tone + 0.15 * value_noise(s.u, s.v, 0.06, f)) * (1 - 0.35 * joint)
+    return coat_of(s.color * tone[:, None], 0.26 + 0.45 * s.color.mean(-1) * tone)
 
 
 def grass_coat(s: Surface) -> Coat:
@@ -103,7 +103,7 @@ def grass_coat(s: Surface) -> Coat:
 
 def _grass(s: Surface, base: Tensor) -> Tensor:
     x, y, f = s.point[:, 0], s.point[:, 1], s.footprint
-    tone = 1 + 0.30 * value_noise(x, y, 0.12, f) + 0.22 * octaves(x, y, 1.4, f) + 0.2 * value_noise(x, y, 7.0, f)
+    tone = 1 + 0.6 * value_noise(x, y, 0.10, f) + 0.35 * octaves(x, y, 1.4, f) + 0.2 * value_noise(x, y, 7.0, f)
     dry = (0.5 + 0.6 * value_noise(x + 40, y, 3.0, f)).clamp(0, 1)[:, None]
     return base * tone.clamp(min=0.2)[:, None] * (1 + dry * base.new_tensor([0.5, 0.1, 0.2]))
 
@@ -186,10 +186,10 @@ def leaves_coat(s: Surface) -> Coat:
     """Foliage: light and dark leaf clusters, bright in the infrared. Parameters: 0 seed."""
     f, shift = s.footprint, s.params[:, 0]
     a, b = s.u + s.local[:, 2] * 0.31 + shift, s.v + s.local[:, 0] * 0.27
-    tone = 0.85 + 0.55 * value_noise(a, b, 0.16, f) + 0.45 * value_noise(b, a, 0.42, f)
-    tone = tone + 0.2 * value_noise(a, b, 1.2, f)
+    tone = 0.9 + 0.9 * value_noise(a, b, 0.13, f) + 0.7 * value_noise(b, a, 0.35, f)
+    tone = tone + 0.3 * value_noise(a, b, 1.2, f)
     tone = tone * (0.8 + 0.25 * (s.local[:, 2] / s.half[:, 2]).clamp(-1, 1))  # darker within and below
-    return coat_of(s.color * tone.clamp(0.12, 2.2)[:, None], 0.34 + 0.13 * tone, loss=torch.full_like(tone, 0.08))
+    return coat_of(s.color * tone.clamp(0.06, 2.6)[:, None], 0.34 + 0.13 * tone, loss=torch.full_like(tone, 0.08))
 
 
 def container_coat(s: Surface) -> Coat:
@@ -203,8 +203,8 @@ def container_coat(s: Surface) -> Coat:
         coverage(s.v, -1.0, 0.14, f), coverage(s.v, height - 0.12, height + 1, f))) * (s.face < 4)
     tone = (1 - 0.28 * ribs * (1 - frame)) * (1 + 0.08 * octaves(s.u + seed, s.v, 1.3, f))
     rust = (value_noise(s.u * 2 + seed, s.v * 0.6, 0.8, f) - 0.55).clamp(min=0) * 1.5
-    letters = coverage(s.u.abs() - 0.4 * hashed(seed), 0.1, half_u * 0.55, f) * coverage(s.v, height * 0.52, height * .8,
-                                                                                          f)
+    letters = coverage(s.u.abs() - 0.4 * hashed(seed), 0.1, half_u * 0.55, f)
+    letters = letters * coverage(s.v, height * 0.52, height * 0.8, f)
     letters = letters * (hashed((s.u / 0.32).floor() + 99, (s.v / 0.2).floor(), seed) < 0.62) * (s.face < 4)
     color = s.color * tone[:, None]
     color = color + 0.8 * letters[:, None] * (s.color2 - color)
