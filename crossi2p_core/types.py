@@ -194,7 +194,8 @@ class Registration:
     T_cam_lidar: (4, 4). covariance: (6, 6) of the left perturbation exp(xi) T_cam_lidar, xi = (rotation rad,
     translation m) in the camera frame. status: ok | uncertain | failed, with the reason in words; a failed
     registration hands its prior on. cost: the refinement's own criterion, lower is better.
-    overlap: share of the usable cloud inside the image. timings: seconds per stage.
+    overlap: share of the usable cloud inside the image. doubt_before: share of small moves away from the prior that
+    fit better, near 0 where the prior was right already. timings: seconds per stage.
     """
 
     T_cam_lidar: Array
@@ -208,3 +209,4 @@ class Registration:
     reprojection_px: float = float("nan")
     overlap: float = float("nan")
     timings: dict[str, float] = field(default_factory=dict)
+    doubt_before: float = float("nan")

@@ -37,6 +37,7 @@ def make_record(name: str, start: np.ndarray, result: Registration, truth: np.nd
         "matches": result.matches,
         "inliers": result.inliers,
         "overlap": result.overlap,
+        "doubt_before": result.doubt_before,
         "timings_s": result.timings,
         "seconds": seconds,
         "T_cam_lidar": result.T_cam_lidar,

@@ -16,6 +16,7 @@ from .judge import Evidence, judge
 from .lidar_edges import LEFT, RIGHT
 from .objective import UNIT, FrameProblem, move, restrict, score, seen_from, step_between, weight_in_view
 from .prepare import Unusable, overlap, prepare_frame
+from .present import doubt
 from .residuals import Residuals, measure
 from .search import Bounds, fine_search, settle, wide_search
 from .uncertainty import combine_with_prior, left_covariance, pose_covariance
@@ -33,6 +34,7 @@ class Alignment:
     cost_after: float
     residuals: Residuals
     overlap: float
+    doubt_before: float = float("nan")
     evidence: Evidence | None = None
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -67,7 +69,8 @@ def align(samples: Sequence[Sample], prior: Prior, config: RefineConfig, device:
         T_cam_lidar, left_covariance(evidence.covariance, T_cam_lidar), verdict.status,
         "; ".join([verdict.reason, *unusable]), -evidence.score_start,
         -(evidence.score_start if verdict.keep_start else evidence.score_found), residuals,
-        overlap(samples[0].cloud, samples[0].camera, T_cam_lidar), evidence, timings)
+        overlap(samples[0].cloud, samples[0].camera, T_cam_lidar),
+        doubt(at_start, start, config.image.scales_px[0], config.seed), evidence, timings)
 
 
 def _prepare(samples: Sequence[Sample], prior: Prior, config: RefineConfig,

@@ -1,0 +1,25 @@
+"""Is the calibration in use still good? Asked without searching for a better one."""
+
+from __future__ import annotations
+
+import torch
+
+from .objective import FrameProblem, move, score
+
+_NEARBY = (0.25,) * 6  # UNIT: 0.25 deg, 2.5 cm: smaller moves are lost in the samples' own spacing
+_POSES = 120
+
+
+def doubt(frames: list[FrameProblem], T_cam_lidar: torch.Tensor, sigma: float, seed: int) -> float:
+    """Share of small random moves of T (4, 4) after which the edges fit better: near 0 where T is right, 0.5 where it
+    might as well be anything.
+
+    frames: as seen from T. A share says more than the height of the score or what a search gains: those depend on the
+    scene, and a search also finds the small maxima that noise makes.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    steps = torch.randn(_POSES, 6, generator=generator, dtype=torch.float64) * torch.tensor(_NEARBY).double()
+    steps[0] = 0
+    poses = move(T_cam_lidar.expand(_POSES, 4, 4), steps.to(T_cam_lidar))
+    values = torch.stack([score(frame, poses, sigma) for frame in frames]).sum(0)
+    return float((values[1:] > values[0]).double().mean())
