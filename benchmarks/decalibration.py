@@ -16,7 +16,7 @@ from crossi2p_core import atomic
 from crossi2p_core.datasets import open_source
 from crossi2p_core.geometry import se3
 from crossi2p_core.refine.config import RefineConfig
-from crossi2p_core.refine.objective import seen_from
+from crossi2p_core.refine.objective import FrameProblem, seen_from
 from crossi2p_core.refine.prepare import prepare_frame
 from crossi2p_core.refine.present import doubt
 from crossi2p_core.types import Prior, Sample
@@ -27,6 +27,7 @@ _MARK = ("<!-- decalibration -->", "<!-- /decalibration -->")
 _LEVELS = ((0.25, 0.0), (0.0, 5.0), (0.5, 5.0))  # deg, cm
 _CONFIG = RefineConfig()
 _CPU = torch.device("cpu")
+_PROBLEMS: dict[int, FrameProblem] = {}  # about 30 MB a frame
 
 
 def main(data: str) -> None:
@@ -70,9 +71,14 @@ def _moved(T: np.ndarray, deg: float, cm: float, seed: int) -> np.ndarray:
 def _doubt(samples: list[Sample], T_cam_lidar: np.ndarray) -> float:
     """The judged quantity, as `Registrar` reports it."""
     T = torch.from_numpy(T_cam_lidar)
-    prior = Prior(T_cam_lidar, 0.5, 0.05)
-    frames = [seen_from(prepare_frame(sample, prior, _CONFIG, _CPU), T) for sample in samples]
-    return doubt(frames, T, _CONFIG.image.scales_px[0], _CONFIG.seed)
+    return doubt([seen_from(_prepared(sample), T) for sample in samples], T, _CONFIG.image.scales_px[0], _CONFIG.seed)
+
+
+def _prepared(sample: Sample) -> FrameProblem:
+    """The sample's edges and maps, made once: the levels are too small to change which edges come into view."""
+    if id(sample) not in _PROBLEMS:
+        _PROBLEMS[id(sample)] = prepare_frame(sample, Prior(sample.T_cam_lidar, 0.5, 0.05), _CONFIG, _CPU)
+    return _PROBLEMS[id(sample)]
 
 
 def _auc(bad: list[float], good: list[float]) -> float:
