@@ -78,8 +78,9 @@ def cull_from_point(world: World, origin: Tensor, rays: Tensor, max_range: float
     return _sorted(bundle[keep], primitive[keep], near[keep], rays.shape[1])
 
 
-def cull_parallel(world: World, points: Tensor, direction: Tensor, max_range: float = 1e4) -> Candidates:
-    """Candidates of bundles of parallel rays that start at `points` (3, B * T, R) and run along `direction` (B, 3)."""
+def cull_parallel(world: World, points: Tensor, direction: Tensor, max_range: Tensor) -> Candidates:
+    """Candidates of bundles of parallel rays that start at `points` (3, B * T, R) and run along `direction` (B, 3) for
+    `max_range` (B,) m."""
     B = len(world)
     side, up = perpendicular(direction)
     frame = torch.stack([side, up, direction], 1)  # (B, 3, 3), rows
@@ -88,8 +89,9 @@ def cull_parallel(world: World, points: Tensor, direction: Tensor, max_range: fl
     center = torch.einsum("bij,bpj->bip", frame, world.center)[:, :, None]  # (B, 3, 1, P)
     extent = _support(frame[:, None] @ world.rotation * world.half[..., None, :], world.shape[..., None])
     extent = extent.permute(0, 2, 1)[:, :, None]
-    solid = (world.shape != Shape.ABSENT)[:, None]
-    hit = ((center + extent)[:, 2] >= low[:, 2]) & ((center - extent)[:, 2] <= high[:, 2] + max_range) & solid
+    end = high[:, 2] + max_range[:, None, None]
+    hit = ((center + extent)[:, 2] >= low[:, 2]) & ((center - extent)[:, 2] <= end)
+    hit &= (world.shape != Shape.ABSENT)[:, None]
     for i in (0, 1):
         hit &= (center + extent)[:, i] >= low[:, i]
         hit &= (center - extent)[:, i] <= high[:, i]
@@ -112,7 +114,10 @@ def _support(along: Tensor, shape: Tensor) -> Tensor:
 
 
 def _frustums(rays: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of bundles (3, T, R): mean direction (T, 3), inward normals of five planes (T, 5, 3), cosine of the cone (T,)."""
+    """Of bundles (3, T, R): mean direction (T, 3), inward normals of five planes (T, 5, 3), cosine of the cone (T,).
+
+    A bundle wider than a half space gets zero vectors and the cosine of the full sphere, so that every test passes.
+    """
     axis = F.normalize(rays.mean(-1), dim=0)  # (3, T)
     forward = (axis[..., None] * rays).sum(0)
     side, up = perpendicular(axis.t())
@@ -122,10 +127,10 @@ def _frustums(rays: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         margin = 1e-4
         planes.append(across - (slope.amin(-1) - margin)[:, None] * axis.t())
         planes.append((slope.amax(-1) + margin)[:, None] * axis.t() - across)
-    wide = forward.amin(-1) < 0.05  # wider than a half space: the planes say nothing
+    wide = forward.amin(-1) < 0.05
     normals = F.normalize(torch.stack([*planes, axis.t()], 1), dim=-1) * (~wide)[:, None, None]
     cosine = (forward.amin(-1) - 1e-5) * (~wide) - wide.float()
-    return axis.t().contiguous(), normals, cosine
+    return (axis * ~wide).t().contiguous(), normals, cosine
 
 
 def perpendicular(direction: Tensor) -> tuple[Tensor, Tensor]:

@@ -68,7 +68,7 @@ def sky(light: Lights, of_world: Tensor, ray: Tensor) -> Tensor:
 def sunlit(world: World, light: Lights, surface: Surface) -> Tensor:
     """(n,) cosine of the sun's incidence, 0 in shadow; lamps above take the sun's place indoors."""
     cosine = (surface.normal * light.sun[surface.world]).sum(-1).clamp(min=0)
-    reach = _LAMP_REACH if bool(light.indoors.any()) else 1e4
+    reach = torch.where(light.indoors, _LAMP_REACH, 1e4)
     facing = (cosine > 0).nonzero().view(-1)
     start = (surface.origin + 0.012 * surface.normal).index_select(0, facing)
     blocked = is_blocked(world, start, surface.world.index_select(0, facing), light.sun, reach)

@@ -56,10 +56,10 @@ def cast(world: World, origin: Tensor, rays: Tensor, tile: tuple[int, int], max_
     return Hits(distance.masked_fill(miss, MISS), primitive.long().masked_fill(miss, -1))
 
 
-def is_blocked(world: World, points: Tensor, of_world: Tensor, direction: Tensor, max_range: float = 1e4,
+def is_blocked(world: World, points: Tensor, of_world: Tensor, direction: Tensor, max_range: float | Tensor = 1e4,
                groups: Groups | None = None) -> Tensor:
     """(n,) bool: something lies within `max_range` of `points` (n, 3) of the worlds `of_world` (n,), along `direction`
-    (B, 3), one per world.
+    (B, 3), one per world; max_range: m, one for all or (B,).
 
     groups: neighbours that are culled together, from `group_across` (the default) or `group_nearby`.
     """
@@ -67,16 +67,18 @@ def is_blocked(world: World, points: Tensor, of_world: Tensor, direction: Tensor
         return torch.zeros(0, dtype=torch.bool, device=points.device)
     groups = group_across(points, of_world, direction) if groups is None else groups
     start = points.t()[:, groups.member]  # (3, B * T, R)
-    candidates = cull_parallel(world, start, direction, max_range)
+    reach = torch.as_tensor(max_range, dtype=points.dtype, device=points.device).expand(len(world))
+    candidates = cull_parallel(world, start, direction, reach)
     way = direction.repeat_interleave(world.shape.shape[1], 0).t()[:, :, None]
 
     def pair_rays(bundle: Tensor, primitive: Tensor) -> tuple[Vector, Vector]:
         o, d = start.index_select(1, bundle), way.index_select(1, primitive)
         return (o[0], o[1], o[2]), (d[0], d[1], d[2])
 
-    best, _ = _search(_Scaled(world), candidates, (start.shape[1], start.shape[2]), pair_rays, any_hit=True)
+    enough = reach.repeat_interleave(start.shape[1] // len(world))
+    best, _ = _search(_Scaled(world), candidates, (start.shape[1], start.shape[2]), pair_rays, enough)
     blocked = torch.zeros(len(points), dtype=torch.bool, device=points.device)
-    blocked[groups.member.view(-1)] = best.view(-1) < max_range
+    blocked[groups.member.view(-1)] = best.view(-1) < reach[of_world[groups.member.view(-1)]]
     return blocked
 
 
@@ -98,7 +100,7 @@ class _Scaled:
         leaning = (self.taper != 0).any(1)
         holed = self.holes > 0
         is_box = self.kind == Shape.BOX
-        self.group = torch.full_like(self.kind, -1)  # which case of `_distances` applies; _TILTED more where not upright
+        self.group = torch.full_like(self.kind, -1)  # case of `_distances`, and _TILTED more where not upright
         self.group[is_box & ~leaning] = 0
         self.group[is_box & leaning] = 1
         self.group[self.kind == Shape.CYLINDER] = 2
@@ -140,10 +142,11 @@ def _turned_upright(m: Tensor, p: Vector) -> Vector:
 
 
 def _search(scaled: _Scaled, candidates: Candidates, size: tuple[int, int], pair_rays: PairRays,
-            any_hit: bool = False) -> tuple[Tensor, Tensor]:
+            enough: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Nearest distance and primitive (as a float, -1 for none) for bundles of `size` (T, R), nearest candidates first.
 
-    A bundle is done when its next candidate begins behind everything found (any_hit: when all its rays are blocked).
+    A bundle is done when its next candidate begins behind everything found; with `enough` (T,) m as soon as all its
+    rays met something nearer than that.
     """
     device = candidates.near.device
     best = torch.full(size, MISS, device=device)
@@ -159,7 +162,7 @@ def _search(scaled: _Scaled, candidates: Candidates, size: tuple[int, int], pair
         active = active[candidates.count[active] > slot]
         farthest = best.amax(1)[active]
         upcoming = candidates.near[candidates.start[active] + slot]
-        active = active[farthest >= (MISS if any_hit else upcoming)]
+        active = active[farthest >= (upcoming if enough is None else enough[active])]
     return best, found
 
 
