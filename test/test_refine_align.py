@@ -17,6 +17,8 @@ from crossi2p_core.refine.align import align
 from crossi2p_core.refine.config import RefineConfig
 from crossi2p_core.refine.judge import Evidence, judge
 from crossi2p_core.refine.prepare import prepare_frame
+from crossi2p_core.refine.present import doubt
+from crossi2p_core.refine.residuals import measure
 from crossi2p_core.refine.search import Bounds, climb
 from crossi2p_core.refine.uncertainty import combine_with_prior, left_covariance
 from crossi2p_core.registrar import Registrar
@@ -219,3 +221,32 @@ def test_the_gpu_gives_the_answer_of_the_cpu(drive: list[Sample]) -> None:
     prior = Prior(se3.perturb(drive[0].T_cam_lidar, np.random.default_rng(0), 1.0, 0.1), 1.0, 0.1)
     a, b = (Registrar(device=d).register(drive[0], prior).T_cam_lidar for d in ("cpu", "cuda"))
     assert float(se3.rotation_error_deg(a, b)) < 0.03
+
+
+def test_doubt_tells_a_wrong_calibration_from_a_right_one(drive: list[Sample]) -> None:
+    right, wrong = [], []
+    for sample in drive:
+        frame = prepare_frame(sample, Prior(sample.T_cam_lidar, 1.0, 0.1), CONFIG, CPU)
+        T = torch.from_numpy(sample.T_cam_lidar)
+        moved = objective.move(T[None], torch.tensor([[0.3, -0.4, 0.2, 0.3, 0.3, 0.2]], dtype=torch.float64))[0]
+        for poses, values in ((T, right), (moved, wrong)):
+            values.append(doubt([objective.seen_from(frame, poses)], poses, FINE[0], 0))
+    assert np.mean(right) < 0.04
+    assert np.mean(wrong) > 3 * np.mean(right) + 0.05
+
+
+def test_residuals_grow_in_pixels_as_the_pose_turns_away(problem: objective.FrameProblem, drive: list[Sample]) -> None:
+    T = torch.from_numpy(drive[0].T_cam_lidar)
+    turned = objective.move(T[None], torch.tensor([[0.0, 0.3, 0, 0, 0, 0]], dtype=torch.float64))[0]  # 3.8 px
+    here, there = (measure([objective.seen_from(problem, pose)], pose, drive[0].camera) for pose in (T, turned))
+    assert here.edges > here.found > 0.5 * here.edges
+    assert here.median_px < there.median_px < 8
+
+
+def test_an_exact_world_is_registered_exactly_enough() -> None:
+    sample = open_source("synthetic:street?seed=1&frames=1")[0]
+    off = torch.tensor([[0.5, -0.4, 0.3, 0.4, -0.3, 0.4]], dtype=torch.float64)  # 0.7 deg, 6 cm
+    start = objective.move(torch.from_numpy(sample.T_cam_lidar)[None], off)[0].numpy()
+    found = align([sample], Prior(start, 1.0, 0.1), CONFIG, CPU)
+    assert float(se3.rotation_error_deg(found.T_cam_lidar, sample.T_cam_lidar)) < 0.35
+    assert found.cost_after < found.cost_before

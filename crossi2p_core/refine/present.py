@@ -11,8 +11,8 @@ _POSES = 200
 
 
 def doubt(frames: list[FrameProblem], T_cam_lidar: torch.Tensor, sigma: float, seed: int) -> float:
-    """Share of small random moves of T (4, 4) after which the edges fit better: near 0 where T is right, 0.5 where it
-    might as well be anything.
+    """Share of small random moves of T (4, 4) after which the edges fit better: next to 0 where T is right, a tenth or
+    more where it is off by half a degree.
 
     frames: as seen from T. A share says more than the height of the score or what a search gains: those depend on the
     scene, and a search also finds the small maxima that noise makes.
