@@ -11,7 +11,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_gradient_magnitude
-from scipy.spatial import cKDTree
 
 from crossi2p_core.datasets.synthetic import (
     CAMERAS,
@@ -20,6 +19,7 @@ from crossi2p_core.datasets.synthetic import (
     Lidar,
     Look,
     SyntheticSource,
+    facade,
     make_world,
     stack_worlds,
 )
@@ -28,11 +28,12 @@ from crossi2p_core.datasets.synthetic.intersect import MISS
 from crossi2p_core.datasets.synthetic.layout_street import Street
 from crossi2p_core.datasets.synthetic.lidar_scan import point_cloud, scan
 from crossi2p_core.datasets.synthetic.raycast import cast, is_blocked
+from crossi2p_core.datasets.synthetic.surface import surfaces
 from crossi2p_core.datasets.synthetic.textures_outdoor import street_coordinates
 from crossi2p_core.datasets.synthetic.world import Builder, Material, Shape, World, place
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
-from crossi2p_core.types import Camera
+from crossi2p_core.types import Camera, Sample
 
 TINY = Camera(np.array([[80.0, 0, 64], [0, 80, 24], [0, 0, 1]]), 128, 48)
 EXACT = replace(LIDARS["hdl64"], steps=900, sigma_m=0.0, dropout=0.0)
@@ -142,6 +143,24 @@ def test_shadows_fall_away_from_the_sun() -> None:
     ground = torch.tensor([[-1.5, 0, 0], [1.5, 0, 0], [-1.5, 0.7, 0], [-2.7, 0, 0.0]])
     dark = is_blocked(builder.build(), ground, torch.zeros(4, dtype=torch.int64), sun)
     assert dark.tolist() == [True, False, False, False]
+
+
+def test_windows_are_recessed_as_deep_as_asked() -> None:
+    builder = Builder()
+    builder.add(Shape.BOX, Material.FACADE, (0, 8, 4), (6, 2, 4), params=(2.7, 2.5, 1.2, 1.4, 5, 0, 0, 0.2))
+    world, origin = builder.build(), torch.tensor([[0.0, 0, 1.7]])
+    v, u = torch.meshgrid(torch.linspace(-0.2, 0.9, 64), torch.linspace(-1, 1, 128), indexing="ij")
+    rays = torch.nn.functional.normalize(torch.stack([u, torch.ones_like(u), v], -1), dim=-1)[None]
+    hits = cast(world, origin, rays, (8, 8))
+    s = surfaces(world, origin, rays.view(-1, 3), hits.distance.view(-1), hits.primitive.view(-1), 1e-3)
+    behind = s.point[:, 1] - 6
+    on_ray = origin + s.distance[:, None] * s.ray
+    assert torch.allclose(s.point, on_ray, atol=1e-5)
+    for part, depth in ((facade.WALL, 0.0), (facade.PANE, 0.2), (facade.DOOR, 0.2)):
+        assert (s.part == part).sum() > 20
+        assert torch.allclose(behind[s.part == part], torch.tensor(depth), atol=1e-4)
+    reveal = behind[s.part == facade.REVEAL]
+    assert len(reveal) > 50 and reveal.min() >= 0 and reveal.max() < 0.2001 and reveal.std() > 0.03
 
 
 def test_worlds_in_a_batch_do_not_mix() -> None:
@@ -260,13 +279,18 @@ def test_weak_echoes_are_lost_first() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_scans_of_a_drive_coincide_in_the_world(kind: str) -> None:
     source = SyntheticSource(kind, 1, 6, TINY, EXACT, samples=1)
-    clouds = [se3.transform(s.T_world_lidar, s.cloud.xyz.astype(np.float64)) for s in (source[0], source[5])]
-    moved = np.linalg.norm(source.pose(5)[:3, 3] - source.pose(0)[:3, 3])
-    assert 0.2 < moved < 12
-    near = np.linalg.norm(clouds[1] - source.pose(5)[:3, 3], axis=1) < 9
-    gap = cKDTree(clouds[0]).query(clouds[1][near][::7])[0]
-    off = cKDTree(clouds[0] + (0, 0, 0.3)).query(clouds[1][near][::7])[0]
-    assert np.median(gap) < 0.1 < 0.14 < np.median(off)
+    assert 0.2 < np.linalg.norm(source.pose(5)[:3, 3] - source.pose(0)[:3, 3]) < 12
+    last = source[5]
+    points = torch.tensor(se3.transform(last.T_world_lidar, last.cloud.xyz.astype(np.float64))[::3])
+    origin = torch.from_numpy(source.pose(0)[:3, 3])
+    truth = (points - origin).norm(dim=1)
+    rays = ((points - origin) / truth[:, None]).float()
+    world, start = source._place(0)[1], origin[None].float()
+    hits = cast(world, start, rays[None, None], (1, 32))
+    seen = surfaces(world, start, rays, hits.distance.view(-1), hits.primitive.view(-1), 1e-3)
+    margin = 0.01 + 1e-3 * truth[seen.index]
+    assert (seen.distance < truth[seen.index] + margin).float().mean() > 0.999  # no point floats in the air
+    assert ((seen.distance - truth[seen.index]).abs() < margin).float().mean() > 0.75  # others stood in the way
 
 
 def test_a_drive_goes_on_in_new_worlds() -> None:
@@ -278,7 +302,9 @@ def test_a_drive_goes_on_in_new_worlds() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_seed_is_the_same_frame(kind: str) -> None:
-    def frame(seed: int, first: int | None = None):
+    source = SyntheticSource(kind, 0, 3, TINY, EXACT)
+
+    def frame(seed: int, first: int | None = None) -> Sample:
         source = SyntheticSource(kind, seed, 3, TINY, replace(EXACT, steps=200))
         if first is not None:
             source[first]
@@ -287,6 +313,8 @@ def test_the_same_seed_is_the_same_frame(kind: str) -> None:
     one, again, other = frame(7), frame(7, first=2), frame(8)
     assert np.array_equal(one.image, again.image) and np.array_equal(one.cloud.xyz, again.cloud.xyz)
     assert np.array_equal(one.T_cam_lidar, again.T_cam_lidar)
+    noise = [source._generator(i, sensor).initial_seed() for i in (0, 1) for sensor in (0, 1)]
+    assert len(set(noise)) == 4
     assert not np.array_equal(one.image, other.image) and not np.array_equal(one.T_cam_lidar, other.T_cam_lidar)
 
 
@@ -360,6 +388,18 @@ def test_wrong_arguments_are_told(arguments: dict, word: str) -> None:
 def test_impossible_sensors_and_domains_are_told(make) -> None:
     with pytest.raises(InputError):
         make()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gpu_sees_the_same_world(kind: str) -> None:
+    world, path = make_world(kind, 2)
+    T = torch.from_numpy(path.pose(0) @ AHEAD)[None]
+    here, there = render_depth(world, TINY, T), render_depth(world.to("cuda"), TINY, T.cuda())
+    same = (here.primitive == there.primitive.cpu()) & here.distance.isfinite()
+    assert same.float().mean() > 0.99 * here.distance.isfinite().float().mean()
+    assert torch.allclose(here.distance[same], there.distance.cpu()[same], rtol=1e-3, atol=1e-2)
+    assert len(SyntheticSource(kind, 0, 1, TINY, EXACT, device="cuda")[0].cloud) > 10000
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
@@ -34,8 +34,12 @@ _BLOCK_APART = 1000.0  # m between the worlds of one drive in the world frame
 _MOST_FRAMES = 1_000_000
 
 
-def make_world(kind: str, seed: int, domain: Domain | None = None, device: str = "cpu") -> tuple[World, Path]:
-    """One world and the path of a vehicle through it; kind: street, yard or hall. The same seed is the same world."""
+def make_world(kind: str, seed: int | Sequence[int], domain: Domain | None = None,
+               device: str = "cpu") -> tuple[World, Path]:
+    """One world and the path of a vehicle through it; kind: street, yard or hall.
+
+    The same seed (a number of 0 or more, or several) is the same world. Raises InputError for an unknown kind.
+    """
     if kind not in LAYOUTS:
         raise InputError(f"the synthetic world {kind!r} is not known; use one of {', '.join(LAYOUTS)}")
     world, path = LAYOUTS[kind](np.random.default_rng(seed), domain or Domain())
@@ -77,7 +81,7 @@ class SyntheticSource(Source):
         self._first_path = self._block(0)[1]
 
     def _make_block(self, block: int) -> tuple[World, Path]:
-        return make_world(self.layout, self.seed * 1000 + block, self.domain, self.device)
+        return make_world(self.layout, (self.seed, block), self.domain, self.device)
 
     def pose(self, index: int) -> np.ndarray:
         """T_world_lidar (4, 4) float64 of frame `index`."""
