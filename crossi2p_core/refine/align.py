@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,13 +78,15 @@ def align(samples: Sequence[Sample], prior: Prior, config: RefineConfig, device:
 def _prepare(samples: Sequence[Sample], prior: Prior, config: RefineConfig,
              device: torch.device) -> tuple[list[FrameProblem], list[str]]:
     """Usable frames, and in words why others are not."""
-    frames, unusable = [], []
-    for sample in samples:
+    def attempt(sample: Sample) -> FrameProblem | str:
         try:
-            frames.append(prepare_frame(sample, prior, config, device))
+            return prepare_frame(sample, prior, config, device)
         except Unusable as reason:
-            unusable.append(str(reason))
-    return frames, unusable
+            return str(reason)
+
+    with ThreadPoolExecutor(min(len(samples), os.cpu_count() or 1)) as pool:  # numpy and cv2 let other threads run
+        outcomes = list(pool.map(attempt, samples))
+    return [o for o in outcomes if isinstance(o, FrameProblem)], [o for o in outcomes if isinstance(o, str)]
 
 
 def _bounds(prior: Prior, frames: int, config: RefineConfig) -> Bounds:

@@ -40,9 +40,9 @@ class SearchConfig:
     """How the pose is searched. Steps are in units of (1 deg, 1 dm)."""
 
     samples: int = 3000  # random poses scored first when the start may be far off
-    sample_edges: int = 2000
-    starts: int = 16  # distinct poses followed uphill at the coarsest scale
-    finalists: int = 5  # of those, followed at the middle scale
+    sample_edges: int = 2000  # of one frame that score them; of n frames this over sqrt(n) each
+    starts: int = 24  # distinct poses followed uphill at the coarsest scale
+    finalists: int = 6  # of those, followed at the middle scale
     wide_frames: int = 5  # many frames: the wide search looks at these only
     narrow_deg: float = 1.2  # up to this bound no wide search is needed
     prior_one: float = 0.15  # weight of the prior, one frame

@@ -61,9 +61,11 @@ def edge_maps(view: WorkingView, config: ImageEdgeConfig, device: torch.device) 
         if view.mask is not None:
             inside = cv2.resize(view.mask, size, interpolation=cv2.INTER_AREA)
             planes = [plane * inside for plane in planes]
-        table = np.stack([_with_derivatives(p) for p in planes], axis=2)  # (H, W, 2, 6)
-        table = np.concatenate([table.reshape(-1, 2, CHANNELS), np.zeros((1, 2, CHANNELS), np.float32)])
-        maps.append(EdgeMap(torch.from_numpy(table.astype(np.float16)).to(device), level, sigma))
+        table = np.zeros((size[0] * size[1] + 1, len(planes), CHANNELS), np.float16)
+        for channel, plane in enumerate(planes):
+            for order, values in enumerate(_with_derivatives(plane)):
+                table[:-1, channel, order] = values.reshape(-1)
+        maps.append(EdgeMap(torch.from_numpy(table).to(device), level, sigma))
     return maps
 
 
@@ -95,13 +97,13 @@ def _wide_blur(plane: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / 4), (width, height))
 
 
-def _with_derivatives(plane: np.ndarray) -> np.ndarray:
-    """(H, W, 6): the plane and its first and second derivatives per pixel."""
-    return np.stack([
+def _with_derivatives(plane: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The plane (H, W) and its first and second derivatives per pixel, in the order of CHANNELS."""
+    return (
         plane,
         cv2.Sobel(plane, cv2.CV_32F, 1, 0, ksize=3) * _FIRST,
         cv2.Sobel(plane, cv2.CV_32F, 0, 1, ksize=3) * _FIRST,
         cv2.filter2D(plane, cv2.CV_32F, _SECOND_U),
         cv2.filter2D(plane, cv2.CV_32F, _SECOND_UV),
         cv2.filter2D(plane, cv2.CV_32F, _SECOND_U.T.copy()),
-    ], axis=2)
+    )

@@ -51,8 +51,8 @@ class Evidence:
 class Limits:
     """Up to which standard deviations an answer is `ok`."""
 
-    deg: float = 0.35
-    cm: float = 6.0
+    deg: float = 0.30
+    cm: float = 4.4
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class FrameProblem:
 
     xyz, tip: (N, 3) float32 edge points, LiDAR frame. weight: (N,). kind: (N,) class. maps: finest first.
     across: (N, 2) weight times how much of the edge's normal lies along u and along v, as seen from a pose.
-    subset: (M,) random edges that stand for all in wide searches.
+    shuffled: (N,) indices of the edges in random order: the first few stand for all.
     """
 
     camera: Camera
@@ -38,7 +38,7 @@ class FrameProblem:
     weight: torch.Tensor
     kind: torch.Tensor
     across: torch.Tensor
-    subset: torch.Tensor
+    shuffled: torch.Tensor
     maps: list[EdgeMap]
     cloud: PointCloud
 
@@ -47,13 +47,14 @@ class FrameProblem:
         return next(m for m in self.maps if m.sigma == sigma)
 
 
-def make_problem(edges: LidarEdges, maps: list[EdgeMap], cloud: PointCloud, subset: int, seed: int,
+def make_problem(edges: LidarEdges, maps: list[EdgeMap], cloud: PointCloud, seed: int,
                  device: torch.device) -> FrameProblem:
     """Move one frame's edges to the device; `seen_from` must follow before it is scored."""
-    chosen = np.random.default_rng(seed).permutation(len(edges))[:subset]
-    xyz, tip, weight, kind, picked = (torch.from_numpy(a).to(device) for a in (
-        edges.xyz, edges.tip, edges.weight, edges.kind, chosen))
-    return FrameProblem(maps[0].camera, xyz, tip, weight, kind, torch.zeros_like(xyz[:, :2]), picked, maps, cloud)
+    order = np.random.default_rng(seed).permutation(len(edges))
+    xyz, tip, weight, kind, shuffled = (torch.from_numpy(a).to(device) for a in (
+        edges.xyz, edges.tip, edges.weight, edges.kind, order))
+    return FrameProblem(maps[0].camera, xyz, tip, weight, kind, torch.zeros_like(xyz[:, :2]), shuffled, maps,
+                        cloud)
 
 
 def seen_from(frame: FrameProblem, T_cam_lidar: torch.Tensor) -> FrameProblem:
@@ -90,20 +91,25 @@ def step_between(T_from: torch.Tensor, T_to: torch.Tensor) -> torch.Tensor:
     return step / torch.tensor(UNIT, dtype=step.dtype, device=step.device)
 
 
-def score(frame: FrameProblem, T_cam_lidar: torch.Tensor, sigma: float, subset: bool = False) -> torch.Tensor:
-    """Mean edge strength (S,) under the projected edges, for poses (S, 4, 4); outside the image counts 0."""
+def score(frame: FrameProblem, T_cam_lidar: torch.Tensor, sigma: float, most: int | None = None) -> torch.Tensor:
+    """Mean edge strength (S,) under the projected edges, for poses (S, 4, 4); outside the image counts 0.
+
+    most: so many random edges stand for all of them.
+    """
     xyz, across = frame.xyz, frame.across
-    if subset and len(frame.subset) < len(xyz):
-        share = len(xyz) / max(1, len(frame.subset))
-        xyz, across = xyz[frame.subset], across[frame.subset] * share
+    if most is not None and most < len(xyz):
+        chosen = frame.shuffled[:most]
+        xyz, across = xyz[chosen], across[chosen] * (len(frame.xyz) / most)
     level = frame.level(sigma)
-    values = level.table[:, :, 0].float()  # (H W + 1, 2)
+    values = level.table[:, :, 0]  # (H W + 1, 2)
+    if len(T_cam_lidar) * len(xyz) > len(values):
+        values = values.float()  # worth it where most of the map is read
     out = []
     for T in T_cam_lidar.to(xyz).split(max(1, _CHUNK // max(1, len(xyz)))):
         points = torch.matmul(xyz, T[:, :3, :3].transpose(1, 2)) + T[:, None, :3, 3]  # (S, N, 3)
         uv, valid = level.camera.project(points)
         index, _ = _nearest_pixel(uv, valid & (points[..., 2] > _FRONT_M), level)
-        strength = values.index_select(0, index.reshape(-1)).view(*index.shape, 2)
+        strength = values.index_select(0, index.reshape(-1)).view(*index.shape, 2).float()
         out.append(torch.einsum("snc,nc->s", strength, across))
     return torch.cat(out)
 

@@ -39,7 +39,7 @@ def prepare_frame(sample: Sample, prior: Prior, config: RefineConfig, device: to
         raise Unusable(f"{sample.name}: {len(edges)} LiDAR edges lie near the camera's view ({MIN_EDGES} are the "
                        f"least, {len(cloud)} points); is the guess right, does the LiDAR look where the camera does?")
     maps = edge_maps(view, config.image, device)
-    return make_problem(edges, maps, cloud, config.search.sample_edges, config.seed, device)
+    return make_problem(edges, maps, cloud, config.seed, device)
 
 
 def _near_view(cloud: PointCloud, camera: Camera, prior: Prior) -> np.ndarray:

@@ -7,7 +7,7 @@ import torch
 from .objective import FrameProblem, move, score
 
 _NEARBY = (0.4,) * 6  # UNIT: 0.4 deg, 4 cm; half of that tells 0.5 deg and 5 cm less well from none
-_POSES = 200
+_POSES = 100
 
 
 def doubt(frames: list[FrameProblem], T_cam_lidar: torch.Tensor, sigma: float, seed: int) -> float:

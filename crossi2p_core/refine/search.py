@@ -10,6 +10,7 @@ from .config import SearchConfig
 from .objective import Expansion, FrameProblem, expand, move, score, seen_from, step_between
 
 _LARGEST_STEP = 0.5  # UNIT
+_CONVERGED = 0.002  # UNIT: no step is larger than this
 _STILL = 0.02  # UNIT
 _NEW_VIEW = 0.2  # UNIT: a smaller move changes neither what is hidden nor how edges run
 
@@ -41,7 +42,8 @@ def wide_search(frames: list[FrameProblem], T_start: torch.Tensor, bounds: Bound
     steps *= 0.5 * torch.tensor([bounds.deg] * 3 + [bounds.dm] * 3, dtype=torch.float64)
     steps[0] = 0
     poses = move(T_start.expand(config.samples, 4, 4), steps.to(T_start))
-    values = sum(score(f, poses, scales[-1], subset=True) for f in frames) / len(frames)
+    most = int(config.sample_edges / len(frames) ** 0.5)
+    values = sum(score(f, poses, scales[-1], most) for f in frames) / len(frames)
     # 2. follow the best distinct ones uphill, coarse scale first, fewer at each
     apart = torch.tensor([min(0.5 * bounds.deg, 0.6)] * 3 + [min(0.5 * bounds.dm, 1.0)] * 3).to(T_start)
     poses = poses[_distinct(poses, values - bounds.penalty(T_start, poses), apart, config.starts)]
@@ -68,7 +70,10 @@ def climb(frames: list[FrameProblem], T_start: torch.Tensor, poses: torch.Tensor
     here = _posterior(frames, T_start, poses, sigmas, bounds)
     damping = torch.full_like(here.value, 0.01)
     for _ in range(iterations):
-        trial = move(poses, _newton_step(here, damping))
+        step = _newton_step(here, damping)
+        if float(step.abs().max()) < _CONVERGED:
+            break
+        trial = move(poses, step)
         there = _posterior(frames, T_start, trial, sigmas, bounds)
         better = there.value > here.value
         poses = torch.where(better[:, None, None], trial, poses)

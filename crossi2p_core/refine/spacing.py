@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _LARGEST = np.radians(6.0)  # wider gaps are holes in the scene, not the sensor's raster
+_APART = 10.0  # rad: more than any two angles differ by, so that one sort keeps strips apart
 _SHARE = 0.25  # the gap at which a quarter of all covered angle lies in smaller ones: holes do not move it
 
 
@@ -43,10 +44,8 @@ def _typical_gap(values: np.ndarray, position: np.ndarray) -> float:
 
 def _gap_within(values: np.ndarray, strip: np.ndarray) -> float:
     """The gap between sorted neighbours of one strip below which `_SHARE` of the covered angle lies."""
-    order = np.lexsort((values, strip))
-    values, strip = values[order], strip[order]
-    gaps = np.diff(values)
-    gaps = np.sort(gaps[(strip[1:] == strip[:-1]) & (gaps < _LARGEST)])
+    gaps = np.diff(np.sort(_APART * strip + values))
+    gaps = np.sort(gaps[gaps < _LARGEST])
     if len(gaps) == 0:
         return float(_LARGEST)
     covered = np.cumsum(gaps)
