@@ -29,6 +29,7 @@ class ImageEdgeConfig:
     focal_px: float = 720.0  # larger images are reduced to this focal length
     smoothing_px: float = 1.0
     surround_px: float = 25.0  # contrast is relative to this neighbourhood
+    background_px: float = 20.0  # and the mean edge strength of this one is taken off
     scales_px: tuple[float, ...] = (1.5, 3.0, 6.0)
     dark_grey: float = 8.0  # mean grey of 255 below which nothing can be seen
     flat_contrast: float = 2.0  # standard deviation of grey below which nothing can be seen
@@ -48,7 +49,8 @@ class SearchConfig:
     prior_one: float = 0.15  # weight of the prior, one frame
     prior_many: float = 0.05
     iterations: int = 6
-    around: int = 8  # poses around the answer from which other maxima are looked for ...
+    around: int = 6  # poses around the answer from which other maxima are looked for ...
+    around_iterations: int = 4
     explored_frames: int = 3  # ... when no more frames than this are aligned: many frames have one clear maximum
     temperature: float = 0.4  # of the score: poses whose scores differ by less are hardly told apart
     rounds: int = 4  # many frames: the fine stage repeats until it stands still

@@ -33,8 +33,8 @@ def explore(frames: list[FrameProblem], T_start: torch.Tensor, T: torch.Tensor, 
     steps = torch.randn(config.around, 6, generator=generator, dtype=torch.float64) * torch.tensor(_AROUND).double()
     steps[0] = 0
     poses = move(T.expand(config.around, 4, 4), steps.to(T))
-    poses, _ = climb(frames, T_start, poses, (scales[1],), bounds, config.iterations - 1)
-    poses, values = climb(frames, T_start, poses, scales[:2], bounds, config.iterations - 1)
+    poses, _ = climb(frames, T_start, poses, (scales[1],), bounds, config.around_iterations)
+    poses, values = climb(frames, T_start, poses, scales[:2], bounds, config.around_iterations)
     weight = torch.softmax(values / config.temperature, 0)  # (S,)
     away = step_between(T, poses)  # (S, 6)
     mean = (weight[:, None] * away).sum(0)

@@ -52,12 +52,14 @@ def edge_maps(view: WorkingView, config: ImageEdgeConfig, device: torch.device) 
     """
     working = view.camera
     strengths = _relative_gradients(view.image, config)
+    grounds = [_wide_blur(plane, config.background_px) for plane in strengths]
     maps = []
     for sigma in config.scales_px:
         halved = sigma >= 3 and min(working.width, working.height) >= 128
         level = working.resize(working.width // 2, working.height // 2) if halved else working
         size = level.width, level.height
-        planes = [_normalised(s, sigma, max(3 * sigma, 20.0), size) for s in strengths]
+        planes = [_normalised(*pair, sigma * level.width / working.width, size)
+                  for pair in zip(strengths, grounds, strict=True)]
         if view.mask is not None:
             inside = cv2.resize(view.mask, size, interpolation=cv2.INTER_AREA)
             planes = [plane * inside for plane in planes]
@@ -83,10 +85,11 @@ def _relative_gradients(image: np.ndarray, config: ImageEdgeConfig) -> tuple[np.
     return np.abs(gu) / total, np.abs(gv) / total
 
 
-def _normalised(plane: np.ndarray, sigma: float, surround: float, size: tuple[int, int]) -> np.ndarray:
-    """Blurred by sigma, less the blur by `surround`, over the standard deviation; resampled to size (width, height)."""
-    blurred = cv2.GaussianBlur(plane, (0, 0), sigma) - _wide_blur(plane, surround)
-    blurred = cv2.resize(blurred, size, interpolation=cv2.INTER_AREA)
+def _normalised(plane: np.ndarray, ground: np.ndarray, sigma: float, size: tuple[int, int]) -> np.ndarray:
+    """The plane at size (width, height), blurred by sigma of its pixels, less the ground, with unit deviation."""
+    if size != plane.shape[::-1]:
+        plane, ground = (cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in (plane, ground))
+    blurred = cv2.GaussianBlur(plane, (0, 0), sigma) - ground
     return blurred / max(float(blurred.std()), 1e-6)
 
 
