@@ -61,9 +61,11 @@ def align(samples: Sequence[Sample], prior: Prior, config: RefineConfig, device:
     found, at_found = settle(frames, start, found, bounds, config.search, config.image.scales_px)
     searched = time.perf_counter()
     # 3. what speaks for it, and whether that is enough
-    evidence, agreed = _gather(at_start, at_found, start, found, bounds, config)
+    score_start = _mean_score(at_start, start, config.image.scales_px[:2])
+    agreed = _agree(at_found, start, found, score_start, bounds, config)
+    evidence = _gather(at_found, agreed, score_start, bounds, config)
     verdict = judge(evidence)
-    T = start if verdict.keep_start else agreed
+    T = start if verdict.keep_start else agreed.T
     residuals = measure(at_start if verdict.keep_start else at_found, T, samples[0].camera)
     T_cam_lidar = T.cpu().numpy()
     timings = {"prepare": prepared - begin, "search": searched - prepared, "judge": time.perf_counter() - searched}
@@ -105,33 +107,58 @@ def _search(frames: list[FrameProblem], start: torch.Tensor, bounds: Bounds, con
     return fine_search(frames, start, poses, bounds, config.search, scales)[0]
 
 
-def _gather(at_start: list[FrameProblem], at_found: list[FrameProblem], start: torch.Tensor, found: torch.Tensor,
-            bounds: Bounds, config: RefineConfig) -> tuple[Evidence, torch.Tensor]:
-    """What the judge looks at, and the pose (4, 4) that images and prior agree on."""
-    scales, search = config.image.scales_px, config.search
-    fine = scales[:2]
-    scatter = np.zeros((6, 6))
-    if len(at_found) <= search.explored_frames:
-        nearby = explore(at_found, start, found, bounds, search, scales, config.seed)
-        found, scatter = nearby.mean, nearby.scatter
-    step = step_between(start, found[None])[0]
-    covariance = scatter + pose_covariance(at_found, found, fine, bounds.strength / bounds.spread(step) ** 2)
+@dataclass(frozen=True)
+class _Agreed:
+    """Where images and prior meet: pose (4, 4), its step (6,) from the start with covariance (6, 6), and its score."""
+
+    T: torch.Tensor
+    step: np.ndarray
+    covariance: np.ndarray
+    score: float
+
+
+def _agree(frames: list[FrameProblem], start: torch.Tensor, found: torch.Tensor, score_start: float, bounds: Bounds,
+           config: RefineConfig) -> _Agreed:
+    """Weigh the pose found, and with few frames its rivals nearby, against the prior.
+
+    The mean of all rivals errs less than the best of them, unless they are so far apart that none is near their mean.
+    """
+    candidates, scatter = [found], np.zeros((6, 6))
+    if len(frames) <= config.search.explored_frames:
+        nearby = explore(frames, start, found, bounds, config.search, config.image.scales_px, config.seed)
+        candidates, scatter = [nearby.mean, nearby.best], nearby.scatter
+    for pose in candidates:
+        agreed = _weigh(frames, start, pose, scatter, bounds, config)
+        if agreed.score > score_start:
+            break
+    return agreed
+
+
+def _weigh(frames: list[FrameProblem], start: torch.Tensor, pose: torch.Tensor, scatter: np.ndarray, bounds: Bounds,
+           config: RefineConfig) -> _Agreed:
+    """The pose between one candidate (4, 4) and the start, by how sure either is."""
+    fine = config.image.scales_px[:2]
+    step = step_between(start, pose[None])[0]
+    covariance = scatter + pose_covariance(frames, pose, fine, bounds.strength / bounds.spread(step) ** 2)
     agreed, covariance = combine_with_prior(step.cpu().numpy(), covariance, bounds)
     T = move(start[None], torch.from_numpy(agreed)[None].to(start))[0]
-    score_found = _mean_score(at_found, T, fine)
-    weight = _mean_weight(at_found, T)
-    upright = [restrict(frame, (LEFT, RIGHT)) for frame in at_found]
-    evidence = Evidence(
-        frames=len(at_found),
-        score_start=_mean_score(at_start, start, fine),
-        score_found=score_found,
-        response=score_found / weight,
-        sides=_mean_score(upright, T, fine) / _mean_weight(upright, T),
-        step=agreed,
-        covariance=covariance,
+    return _Agreed(T, agreed, covariance, _mean_score(frames, T, fine))
+
+
+def _gather(frames: list[FrameProblem], agreed: _Agreed, score_start: float, bounds: Bounds,
+            config: RefineConfig) -> Evidence:
+    """What the judge looks at."""
+    upright = [restrict(frame, (LEFT, RIGHT)) for frame in frames]
+    return Evidence(
+        frames=len(frames),
+        score_start=score_start,
+        score_found=agreed.score,
+        response=agreed.score / _mean_weight(frames, agreed.T),
+        sides=_mean_score(upright, agreed.T, config.image.scales_px[:2]) / _mean_weight(upright, agreed.T),
+        step=agreed.step,
+        covariance=agreed.covariance,
         bounds=(bounds.deg, bounds.dm),
     )
-    return evidence, T
 
 
 def _mean_score(frames: list[FrameProblem], T: torch.Tensor, sigmas: tuple[float, ...]) -> float:

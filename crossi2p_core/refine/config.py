@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..config import option
+
 
 @dataclass(frozen=True)
 class LidarEdgeConfig:
@@ -11,26 +13,27 @@ class LidarEdgeConfig:
 
     grain_of_range: float = 0.007  # the cloud is thinned to this share of its median range ...
     grain_m: tuple[float, float] = (0.03, 0.10)  # ... within these bounds
-    neighbours: int = 16
+    neighbours: int = option(16, low=4, high=64)
     jump_relative: float = 0.06  # a foreground edge needs a gap behind it of this share of its range ...
     jump_m: tuple[float, float] = (0.12, 0.40)  # ... and of this much; 0.028 of the median range within these bounds
     curvature: float = 0.05  # bend of inverse range beyond a plane's: else it is ground seen at a grazing angle
     sky_weight: float = 0.6
     intensity_step: float = 0.14  # of the cloud's own intensity scale
-    per_class: int = 1500
-    class_weight: tuple[float, ...] = (2.4, 5.0, 2.4, 0.6, 2.8, 3.7)  # left, up, right, down, intensity h, intensity v
-    damping: float = 30.0  # a class with fewer edges than this counts less
+    per_class: int = option(1500, low=10, high=100000)
+    class_weight: tuple[float, float, float, float, float, float] = (  # left, up, right, down, intensity h, intensity v
+        2.4, 5.0, 2.4, 0.6, 2.8, 3.7)
+    damping: float = option(30.0, low=0.0, high=10000.0)  # a class with fewer edges than this counts less
 
 
 @dataclass(frozen=True)
 class ImageEdgeConfig:
     """How an image becomes maps of edge strength. Pixels are those of the working image."""
 
-    focal_px: float = 720.0  # larger images are reduced to this focal length
-    smoothing_px: float = 1.0
-    surround_px: float = 25.0  # contrast is relative to this neighbourhood
-    background_px: float = 20.0  # and the mean edge strength of this one is taken off
-    scales_px: tuple[float, ...] = (1.5, 3.0, 6.0)
+    focal_px: float = option(720.0, low=50.0, high=5000.0)  # larger images are reduced to this focal length
+    smoothing_px: float = option(1.0, low=0.1, high=10.0)
+    surround_px: float = option(25.0, low=4.0, high=500.0)  # contrast is relative to this neighbourhood
+    background_px: float = option(20.0, low=4.0, high=500.0)  # and the mean edge strength of this one is taken off
+    scales_px: tuple[float, float, float] = option((1.5, 3.0, 6.0), low=0.5, high=100.0)  # fine, middle, coarse
     dark_grey: float = 8.0  # mean grey of 255 below which nothing can be seen
     flat_contrast: float = 2.0  # standard deviation of grey below which nothing can be seen
     sparse_edges: float = 0.02  # share of the image with a visible gradient below which it counts as empty
@@ -40,20 +43,20 @@ class ImageEdgeConfig:
 class SearchConfig:
     """How the pose is searched. Steps are in units of (1 deg, 1 dm)."""
 
-    samples: int = 3000  # random poses scored first when the start may be far off
-    sample_edges: int = 2000  # of one frame that score them; of n frames this over sqrt(n) each
-    starts: int = 24  # distinct poses followed uphill at the coarsest scale
-    finalists: int = 6  # of those, followed at the middle scale
-    wide_frames: int = 5  # many frames: the wide search looks at these only
+    samples: int = option(3000, low=1, high=1000000)  # random poses scored first when the start may be far off
+    sample_edges: int = option(2000, low=10, high=1000000)  # of one frame; of n frames this over sqrt(n)
+    starts: int = option(24, low=1, high=1000)  # distinct poses followed uphill at the coarsest scale
+    finalists: int = option(6, low=1, high=1000)  # of those, followed at the middle scale
+    wide_frames: int = option(5, low=1, high=1000)  # many frames: the wide search looks at these only
     narrow_deg: float = 1.2  # up to this bound no wide search is needed
     prior_one: float = 0.15  # weight of the prior, one frame
     prior_many: float = 0.05
-    iterations: int = 6
-    around: int = 6  # poses around the answer from which other maxima are looked for ...
-    around_iterations: int = 4
+    iterations: int = option(6, low=1, high=1000)
+    around: int = option(6, low=1, high=1000)  # poses around the answer from which other maxima are looked for ...
+    around_iterations: int = option(4, low=1, high=1000)
     explored_frames: int = 3  # ... when no more frames than this are aligned: many frames have one clear maximum
-    temperature: float = 0.4  # of the score: poses whose scores differ by less are hardly told apart
-    rounds: int = 4  # many frames: the fine stage repeats until it stands still
+    temperature: float = option(0.4, low=0.001, high=100.0)  # scores that differ by less are hardly told apart
+    rounds: int = option(4, low=1, high=100)  # many frames: the fine stage repeats until it stands still
 
 
 @dataclass(frozen=True)

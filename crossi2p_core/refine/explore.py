@@ -16,8 +16,10 @@ _AROUND = (0.5,) * 3 + (1.2,) * 3  # UNIT: spread of the starts around the answe
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """mean: (4, 4) the pose between all that fit, by how well they do. scatter: (6, 6) of their steps from it, UNIT."""
+    """best: (4, 4) the pose that fits best. mean: (4, 4) the pose between all that fit, by how well they do.
+    scatter: (6, 6) of their steps from the mean, UNIT."""
 
+    best: torch.Tensor
     mean: torch.Tensor
     scatter: np.ndarray
 
@@ -40,4 +42,4 @@ def explore(frames: list[FrameProblem], T_start: torch.Tensor, T: torch.Tensor, 
     mean = (weight[:, None] * away).sum(0)
     rest = away - mean
     scatter = (weight[:, None] * rest).T @ rest
-    return Neighbourhood(move(T[None], mean[None])[0], scatter.cpu().numpy())
+    return Neighbourhood(poses[values.argmax()], move(T[None], mean[None])[0], scatter.cpu().numpy())
