@@ -77,14 +77,20 @@ def _runs(data: str, seed: int) -> Iterator[Run]:
             for index in range(len(_source(data, name))):
                 yield Run(name, (index,), deg, cm, seed)
         for name in JOINT_SOURCES:
-            rigs = [_source(data, name)[i].rig for i in range(len(_source(data, name)))]
-            usual = [i for i, rig in enumerate(rigs) if rigs.count(rig) > len(rigs) // 2]
+            usual = _usual_rig(data, name)
             for count in JOINT_FRAMES:
                 rng = np.random.default_rng([seed, count])
                 yield Run(name, tuple(sorted(rng.permutation(usual)[:count].tolist())), deg, cm, seed)
     for name in JOINT_SOURCES:
         for index in range(0, len(_source(data, name)), 3):
             yield Run(name, (index,), 2.0, 20.0, seed, wrong_image=True)
+
+
+@lru_cache
+def _usual_rig(data: str, name: str) -> list[int]:
+    """Indices of the frames of the rig that has more than half of them."""
+    rigs = [sample.rig for sample in _source(data, name)]
+    return [i for i, rig in enumerate(rigs) if rigs.count(rig) > len(rigs) // 2]
 
 
 def _execute(data: str, run: Run) -> dict[str, Any]:
