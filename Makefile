@@ -47,6 +47,7 @@ lint: install
 
 results: install
 	$(BIN)/python -m benchmarks.refinement $(CROSSI2P_DATA)
+	$(BIN)/python -m benchmarks.decalibration $(CROSSI2P_DATA)
 
 clean:
 	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

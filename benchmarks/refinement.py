@@ -1,8 +1,8 @@
 """Learning-free refinement measured on recordings: `python -m benchmarks.refinement DATA [--seeds 0:5] [--jobs 2]`.
 
-Every run is a line of `docs/results/refinement.jsonl`; runs that stand there already are not repeated, so that the
-measurement can be stopped and taken up again. The table of `docs/results.md` is made from that file at the end (and by
-`--only-table`).
+Every run is a line of `out/refinement.jsonl`; runs that stand there already are not repeated, so that the measurement
+can be stopped and taken up again (delete the file after a change of the method). The table of `docs/results.md` is made
+from that file at the end, and by `--only-table`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LEVELS = ((0.5, 5.0), (1.0, 10.0), (2.0, 20.0), (5.0, 25.0), (10.0, 50.0))  # de
 SOURCES = ("compact/kitti_raw_drive", "compact/kitti_stereo2015", "compact/kitti_object_training", "rigs")
 JOINT_SOURCES = SOURCES[:3]
 JOINT_FRAMES = (10, 20)
-RECORDS = Path("docs/results/refinement.jsonl")
+RECORDS = Path("out/refinement.jsonl")
 TABLE = Path("docs/results.md")
 
 
@@ -53,6 +53,8 @@ def main() -> None:
     if not arguments.only_table:
         low, high = map(int, arguments.seeds.split(":"))
         _measure(arguments.data, range(low, high), arguments.jobs)
+    if not RECORDS.exists():
+        parser.error(f"{RECORDS} holds no runs yet; leave --only-table away")
     write_table(RECORDS, TABLE)
 
 
