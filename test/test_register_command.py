@@ -19,8 +19,8 @@ from command_line import crossi2p
 from crossi2p_core.calibration_file import read_calibration
 
 KEYS = {"name", "init_error_deg", "init_error_cm", "error_deg", "error_cm", "status", "reason", "cost_before",
-        "cost_after", "doubt_before", "reprojection_px", "matches", "inliers", "overlap", "timings_s", "seconds", "T_cam_lidar",
-        "peak_memory_mb"}
+        "cost_after", "doubt_before", "reprojection_px", "matches", "inliers", "overlap", "timings_s", "seconds",
+        "T_cam_lidar", "peak_memory_mb"}
 
 
 @pytest.fixture(scope="module")
