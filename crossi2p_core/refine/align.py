@@ -92,9 +92,8 @@ def _prepare(samples: Sequence[Sample], prior: Prior, config: RefineConfig,
 
 
 def _bounds(prior: Prior, frames: int, config: RefineConfig) -> Bounds:
-    """The prior in the search's units; many frames outvote it."""
-    strength = config.search.prior_one if frames == 1 else config.search.prior_many
-    return Bounds(prior.max_deg, 10 * prior.max_m, strength)
+    """The prior in the search's units; the score is a mean over frames, and many of them outvote it."""
+    return Bounds(prior.max_deg, 10 * prior.max_m, config.search.prior / frames)
 
 
 def _search(frames: list[FrameProblem], start: torch.Tensor, bounds: Bounds, config: RefineConfig) -> torch.Tensor:

@@ -49,14 +49,13 @@ class SearchConfig:
     finalists: int = option(6, low=1, high=1000)  # of those, followed at the middle scale
     wide_frames: int = option(5, low=1, high=1000)  # many frames: the wide search looks at these only
     narrow_deg: float = 1.2  # up to this bound no wide search is needed
-    prior_one: float = 0.15  # weight of the prior, one frame
-    prior_many: float = 0.05
+    prior: float = 0.15  # weight of the prior against one frame; n frames outvote it n to one
     iterations: int = option(6, low=1, high=1000)
     around: int = option(6, low=1, high=1000)  # poses around the answer from which other maxima are looked for ...
     around_iterations: int = option(4, low=1, high=1000)
     explored_frames: int = 3  # ... when no more frames than this are aligned: many frames have one clear maximum
     temperature: float = option(0.4, low=0.001, high=100.0)  # scores that differ by less are hardly told apart
-    rounds: int = option(4, low=1, high=100)  # many frames: the fine stage repeats until it stands still
+    rounds: int = option(10, low=1, high=100)  # many frames: the fine stage repeats until it stands still
 
 
 @dataclass(frozen=True)
