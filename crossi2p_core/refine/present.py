@@ -7,8 +7,8 @@ import torch
 from .objective import FrameProblem, move, score
 
 _NEARBY = (0.4,) * 6  # UNIT: 0.4 deg, 4 cm; half of that tells 0.5 deg and 5 cm less well from none
-_POSES = 100
-_EDGES = 2000
+_POSES = 200
+_EDGES = 6000  # of all frames together: one frame needs all of its own, of ten frames a few hundred each will do
 
 
 def doubt(frames: list[FrameProblem], T_cam_lidar: torch.Tensor, sigma: float, seed: int) -> float:
@@ -22,5 +22,6 @@ def doubt(frames: list[FrameProblem], T_cam_lidar: torch.Tensor, sigma: float, s
     steps = torch.randn(_POSES, 6, generator=generator, dtype=torch.float64) * torch.tensor(_NEARBY).double()
     steps[0] = 0
     poses = move(T_cam_lidar.expand(_POSES, 4, 4), steps.to(T_cam_lidar))
-    values = torch.stack([score(frame, poses, sigma, _EDGES) for frame in frames]).sum(0)
+    most = _EDGES // len(frames)
+    values = torch.stack([score(frame, poses, sigma, most) for frame in frames]).sum(0)
     return float((values[1:] > values[0]).double().mean())
