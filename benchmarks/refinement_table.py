@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from crossi2p_core import atomic
+from crossi2p_core.commands.records import FLOOR_MANY_FRAMES, FLOOR_ONE_FRAME
 
-FLOOR_ONE = (0.45, 8.0)  # deg, cm: what a single frame leaves
-FLOOR_MANY = (0.20, 4.0)
 _MARK = ("<!-- refinement -->", "<!-- /refinement -->")
 
 
@@ -63,7 +62,7 @@ def _line(runs: list[dict[str, Any]]) -> str:
     """The numbers of one line."""
     before, after = (np.array([r[key] for r in runs]) for key in ("init", "error"))
     ok = np.array([r["status"] == "ok" for r in runs])
-    floor = FLOOR_ONE if len(runs[0]["run"]["frames"]) == 1 else FLOOR_MANY
+    floor = FLOOR_ONE_FRAME if len(runs[0]["run"]["frames"]) == 1 else FLOOR_MANY_FRAMES
     worse = ((after > before) & (after > floor)).any(axis=1)
     within = (after < (0.5, 5.0)).all(axis=1).mean()
     return " | ".join([

@@ -111,7 +111,7 @@ def test_left_covariance_is_that_of_moved_poses() -> None:
     assert np.linalg.norm((np.cov(twists.T) - told)[:3, 3:]) < 0.1 * np.linalg.norm(told[:3, 3:])
 
 
-GOOD = Evidence(1, 1.0, 4.0, 0.5, 1.0, np.full(6, 0.2), np.diag([0.01] * 3 + [0.03] * 3), (2.0, 2.0))
+GOOD = Evidence(1.0, 4.0, 0.5, 1.0, np.full(6, 0.2), np.diag([0.01] * 3 + [0.03] * 3), (2.0, 2.0))
 
 
 @pytest.mark.parametrize(("change", "status", "word", "kept"), [

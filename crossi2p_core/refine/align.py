@@ -149,7 +149,6 @@ def _gather(frames: list[FrameProblem], agreed: _Agreed, score_start: float, bou
     """What the judge looks at."""
     upright = [restrict(frame, (LEFT, RIGHT)) for frame in frames]
     return Evidence(
-        frames=len(frames),
         score_start=score_start,
         score_found=agreed.score,
         response=agreed.score / _mean_weight(frames, agreed.T),

@@ -27,7 +27,6 @@ class Evidence:
     start to answer, (deg, dm). covariance: (6, 6) of it. bounds: (2,) of the prior, (deg, dm).
     """
 
-    frames: int
     score_start: float
     score_found: float
     response: float
