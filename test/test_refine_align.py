@@ -32,7 +32,7 @@ FINE = CONFIG.image.scales_px[:2]
 @pytest.fixture(scope="module")
 def drive(data_dir: Path) -> list[Sample]:
     """Frames of one KITTI rig."""
-    return list(open_source(str(data_dir / "compact" / "kitti_stereo2015"))[0:40:8])
+    return list(open_source(str(data_dir / "compact" / "kitti_stereo2015"))[0:40:5])
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +133,12 @@ def test_the_judge_names_what_speaks_against(change: dict, status: str, word: st
 def test_real_frames_are_aligned_from_two_degrees_off(drive: list[Sample]) -> None:
     before, after = [], []
     for index, sample in enumerate(drive):
-        start = se3.perturb(sample.T_cam_lidar, np.random.default_rng(10 + index), 2.0, 0.2)
+        start = se3.perturb(sample.T_cam_lidar, np.random.default_rng(index), 2.0, 0.2)
         found = align([sample], Prior(start, 2.0, 0.2), CONFIG, CPU)
         assert found.cost_after <= found.cost_before
         before.append(float(se3.rotation_error_deg(start, sample.T_cam_lidar)))
         after.append(float(se3.rotation_error_deg(found.T_cam_lidar, sample.T_cam_lidar)))
-    assert np.median(after) < 0.5 * np.median(before)
+    assert np.median(after) < 0.45 < np.median(before)
 
 
 def test_frames_together_are_better_than_each_alone(drive: list[Sample]) -> None:
@@ -156,7 +156,7 @@ def test_a_wrong_image_is_never_ok(drive: list[Sample]) -> None:
         other = drive[(index + 3) % len(drive)].image[: sample.camera.height, : sample.camera.width]
         if other.shape == sample.image.shape:
             statuses.append(align([replace(sample, image=other)], Prior(sample.T_cam_lidar), CONFIG, CPU).status)
-    assert len(statuses) >= 3
+    assert len(statuses) >= 4
     assert "ok" not in statuses
 
 
