@@ -1,7 +1,7 @@
 # make demo   set up .venv and run the main job on a synthetic street
 # make test   set up .venv and run the tests (README tells what else there is)
 # PYTHON=python3.12 picks the interpreter, VENV=dir the environment, OUT=dir where the demo writes,
-# CROSSI2P_DATA=dir where the real recordings are (make results).
+# CROSSI2P_DATA=dir where the real recordings are (make results), ROS=wheels|none whether ROS 2 comes from PyPI.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,9 +10,24 @@ CROSSI2P_DATA ?= ../shared/data
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.crossi2p-installed
 HAS_VENV := $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null
+HAS_COMPILER := command -v g++ >/dev/null && $(PYTHON) -c 'import os, sysconfig; \
+  os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null
+HEADERS := $(PYTHON) -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])'
 
-# A sourced ROS distribution would put its own numpy, cv2 and pytest plugins before those of the environment.
-unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH COLCON_PREFIX_PATH CMAKE_PREFIX_PATH
+# Two ROS in one process crash: whoever has sourced a distribution gets no second one from PyPI unasked.
+ROS ?= $(if $(ROS_DISTRO),none,wheels)
+comma := ,
+EXTRAS := viz,test$(if $(filter wheels,$(ROS)),$(comma)ros)
+
+# A sourced ROS distribution would put its own numpy, cv2, pytest plugins and libraries before those of the environment.
+space := $() $()
+parts = $(subst :,$(space),$1)
+ifdef AMENT_PREFIX_PATH
+OUTSIDE_ROS := $(filter-out $(addsuffix /%,$(call parts,$(AMENT_PREFIX_PATH))),$(call parts,$(LD_LIBRARY_PATH)))
+export LD_LIBRARY_PATH := $(subst $(space),:,$(OUTSIDE_ROS))
+endif
+unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH COLCON_PREFIX_PATH CMAKE_PREFIX_PATH RMW_IMPLEMENTATION
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -28,7 +43,13 @@ $(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
 	  { echo "$(PYTHON) has no venv module; install it first: sudo apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing crossi2p and what it needs into $(VENV) (minutes the first time)"
-	$(BIN)/python -m pip install --quiet --editable '.[viz,test]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]' --constraint constraints.txt
+ifeq ($(ROS),wheels)
+	@$(HAS_COMPILER) || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qqy g++ "$$($(HEADERS))"; } || true
+	@$(BIN)/python -m crossi2p_ros.tf2_msgs_build || echo "going on without TF" >&2
+else
+	@echo "No ROS 2 from PyPI in $(VENV) (ROS $(ROS_DISTRO) is sourced, or ROS=$(ROS)); ROS=wheels installs it"
+endif
 	@touch $@
 
 demo: install

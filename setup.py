@@ -9,6 +9,11 @@ NAME = "crossi2p_ros"
 # open3d draws the window of `crossi2p view` and nothing else: it is large, and new Pythons wait months for its wheels.
 OPEN3D = 'open3d>=0.18; python_version < "3.15"'
 
+# ROS 2 from PyPI, for machines without a distribution: wheels exist for these machines and Pythons only.
+ROS_WHEELS = 'platform_machine == "x86_64" and sys_platform == "linux" and python_version < "3.15"'
+ROS_PACKAGES = ["rclpy[fastrtps]", "diagnostic-msgs", "geometry-msgs", "lifecycle-msgs", "nav-msgs", "rosgraph-msgs",
+                "sensor-msgs", "std-msgs", "std-srvs", "visualization-msgs"]
+
 setup(
     name=NAME,
     version="0.1.0",
@@ -39,6 +44,7 @@ setup(
         "viz": [OPEN3D, "matplotlib>=3.8"],
         "test": ["pytest>=7.4", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.8", "mypy>=1.13", "types-PyYAML",
                  "setuptools>=61"],
+        "ros": [f"ros-kilted-{package}; {ROS_WHEELS}" for package in ROS_PACKAGES],
     },
     zip_safe=False,
     entry_points={"console_scripts": ["crossi2p = crossi2p_core.cli:main"]},
