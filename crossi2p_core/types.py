@@ -17,6 +17,8 @@ from .geometry import camera_models
 
 Array = np.ndarray
 
+MAX_RANGE_M = 1e5  # of a LiDAR point; what lies beyond is a broken number
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -126,15 +128,23 @@ class PointCloud:
             if values is not None and np.shape(values) != (len(xyz),):
                 raise InputError(f"{name} has shape {np.shape(values)}, the cloud has {len(xyz)} points")
         with np.errstate(invalid="ignore", over="ignore"):
-            keep = np.isfinite(xyz).all(axis=1) & (np.abs(xyz).max(axis=1, initial=0) < 1e5) & (xyz != 0).any(axis=1)
+            points = xyz.astype(np.float32, order="C")  # a copy: the caller's array stays the caller's
+            x, y, z = points.T
+            keep = (np.abs(x) < MAX_RANGE_M) & (np.abs(y) < MAX_RANGE_M) & (np.abs(z) < MAX_RANGE_M)  # false for NaN
+            keep &= (x != 0) | (y != 0) | (z != 0)
+        kept = int(np.count_nonzero(keep))
 
         def take(values: Array | None, dtype: type) -> Array | None:
             if values is None:
                 return None
-            return np.nan_to_num(np.asarray(values)[keep], nan=0.0, posinf=0.0, neginf=0.0).astype(dtype)
+            values = np.array(values) if kept == len(keep) else np.asarray(values)[keep]
+            with np.errstate(invalid="ignore", over="ignore"):
+                if values.dtype.kind == "f" and not np.isfinite(values.sum()):
+                    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+                return values.astype(dtype, copy=False)
 
-        return cls(np.ascontiguousarray(xyz[keep], dtype=np.float32), _unit_intensity(take(intensity, np.float32)),
-                   take(ring, np.int32), take(time, np.float32), int(len(xyz) - keep.sum()))
+        return cls(points if kept == len(keep) else points[keep], _unit_intensity(take(intensity, np.float32)),
+                   take(ring, np.int32), take(time, np.float32), len(keep) - kept)
 
     def select(self, index: Array) -> PointCloud:
         """The points of a boolean mask or an index array."""
@@ -147,7 +157,9 @@ def _unit_intensity(values: Array | None) -> Array | None:
     if values is None or len(values) == 0:
         return values
     top = float(values.max())
-    return np.clip(values / (1.0 if top <= 1.5 else max(255.0, top)), 0, 1).astype(np.float32)
+    if values.min() >= 0 and top <= 1:
+        return values
+    return np.clip(values / np.float32(1.0 if top <= 1.5 else max(255.0, top)), 0, 1)
 
 
 @dataclass(frozen=True)

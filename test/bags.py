@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossi2p_core.datasets.bag_messages import MessageFactory
+from crossi2p_core.datasets.bag_messages import BagMessages
 from crossi2p_core.geometry import se3
 from crossi2p_core.types import Camera, PointCloud, Sample
 
@@ -38,7 +38,7 @@ class RawBag:
     def __init__(self, path: Path) -> None:
         from rosbags.rosbag2 import StoragePlugin, Writer
 
-        self.make = MessageFactory()
+        self.make = BagMessages()
         self._writer = Writer(path, version=8, storage_plugin=StoragePlugin.MCAP)
         self._connections = {}
 

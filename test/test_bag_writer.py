@@ -7,7 +7,8 @@ import pytest
 from bags import sample
 
 from crossi2p_core.datasets import open_source
-from crossi2p_core.datasets.bag_writer import START_NS, write_bag
+from crossi2p_core.datasets.bag_clock import START_NS
+from crossi2p_core.datasets.bag_writer import write_bag
 from crossi2p_core.errors import InputError
 from crossi2p_core.types import PointCloud
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,89 +15,62 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import se3
 from ..types import Sample
-from .bag_messages import MessageFactory
+from .bag_clock import HZ, Clock
+from .bag_layout import TF, TF_STATIC, BagLayout
+from .bag_messages import BagMessages
+from .messages.factory import IMAGE_FORMATS
 from .rosbag_file import INSTALL
 
 STORAGES = ("mcap", "sqlite3")
-FORMATS = ("raw", "png", "jpeg")
 BAG_VERSION: Literal[8] = 8  # read by every rosbag2 from Humble on
-PERIOD_NS = 100_000_000  # between samples that have no stamp: 10 Hz
-START_NS = 1_700_000_000_000_000_000  # a clock that no ROS node takes for "not set"
-
-IMAGE_TOPIC, INFO_TOPIC, CLOUD_TOPIC = "/camera/image_raw", "/camera/camera_info", "/lidar/points"
-CAMERA_FRAME, LIDAR_FRAME, WORLD_FRAME = "camera_optical", "lidar", "odom"
-TYPES = {
-    INFO_TOPIC: "sensor_msgs/msg/CameraInfo",
-    CLOUD_TOPIC: "sensor_msgs/msg/PointCloud2",
-    "/tf": "tf2_msgs/msg/TFMessage",
-    "/tf_static": "tf2_msgs/msg/TFMessage",
-}
 
 
 def write_bag(samples: Iterable[Sample], path: str | Path, storage: str = "mcap", image_format: str = "raw",
-              overwrite: bool = False, progress: Callable[[int, int], None] | None = None) -> None:
+              overwrite: bool = False, progress: Callable[[int, int], None] | None = None,
+              layout: BagLayout | None = None, hz: float = HZ) -> int:
     """Write one camera and one LiDAR as the rosbag2 folder `path`.
 
-    storage: `mcap` or `sqlite3`. image_format: `raw` (Image, rgb8), or `png`, `jpeg` (CompressedImage on
-    `/camera/image_raw/compressed`). Topics, frames and types are the constants above. T_cam_lidar goes to /tf_static if
-    it is the same in all samples, else to /tf; T_world_lidar to /tf. Samples without stamps come at 10 Hz.
-    progress: called with (written, total or 0). The bag appears whole or not at all.
+    storage: `mcap` or `sqlite3`. image_format: `raw` (Image, rgb8), or `png`, `jpeg` (CompressedImage on the image's
+    topic with `/compressed`). layout: topics and frames. T_cam_lidar goes to /tf_static if it is the same in all
+    samples, else to /tf; T_world_lidar to /tf. Stamps grow from sample to sample, see `Clock`; hz: of samples without
+    times. progress: called with (written, total or 0). The bag appears whole or not at all.
+    Returns how many samples had times that do not grow and were moved behind the one before.
     Raises InputError where `path` exists (unless it is a bag and `overwrite`), cannot be written, or nothing is given.
     """
     path = Path(path)
     _check_choice("storage", storage, STORAGES)
-    _check_choice("image_format", image_format, FORMATS)
+    _check_choice("image_format", image_format, IMAGE_FORMATS)
     _check_target(path, overwrite)
+    clock, layout = Clock(hz), layout or BagLayout()
     total = len(samples) if isinstance(samples, Sized) else 0
-    with _whole_or_nothing(path) as folder:
-        _write(samples, folder, storage, image_format, lambda done: progress(done, total) if progress else None)
-
-
-def _write(samples: Iterable[Sample], folder: Path, storage: str, image_format: str,
-           progress: Callable[[int], None]) -> None:
-    """All messages; transforms last, when it is known whether the extrinsic is one. Players sort by time."""
-    make = MessageFactory()
-    extrinsics: list[tuple[int, np.ndarray]] = []
-    poses: list[tuple[int, np.ndarray]] = []
-    with _BagFolder(folder, storage, make, image_format) as bag:
-        count = 0
+    with _whole_or_nothing(path) as folder, _BagFolder(folder, storage, image_format, layout) as bag:
         for count, sample in enumerate(samples, start=1):
-            cloud_ns, image_ns = _stamps(sample, count - 1)
-            bag.write(bag.image_topic, image_ns, make.image(sample.image, image_ns, CAMERA_FRAME, image_format))
-            bag.write(INFO_TOPIC, image_ns, make.camera_info(sample.camera, image_ns, CAMERA_FRAME))
-            bag.write(CLOUD_TOPIC, cloud_ns, make.cloud(sample.cloud, cloud_ns, LIDAR_FRAME))
-            if sample.T_cam_lidar is not None:
-                extrinsics.append((cloud_ns, se3.inverse(sample.T_cam_lidar)))
-            if sample.T_world_lidar is not None:
-                poses.append((cloud_ns, sample.T_world_lidar))
-            progress(count)
-        if not count:
-            raise InputError(f"there is no sample to write into the bag {folder.name}; give at least one frame")
-        is_rigid = all(np.array_equal(T, extrinsics[0][1]) for _, T in extrinsics)
-        for stamp, T in extrinsics[:1] if is_rigid else extrinsics:
-            topic = "/tf_static" if is_rigid else "/tf"
-            bag.write(topic, stamp, make.transform(T, stamp, LIDAR_FRAME, CAMERA_FRAME))
-        for stamp, T in poses:
-            bag.write("/tf", stamp, make.transform(T, stamp, WORLD_FRAME, LIDAR_FRAME))
+            bag.add(sample, *clock.stamps(sample))
+            if progress is not None:
+                progress(count, total)
+        bag.add_extrinsics()
+    return clock.joints
 
 
 class _BagFolder:
-    """An open rosbag2 folder that takes messages by topic."""
+    """An open rosbag2 folder that takes samples."""
 
-    def __init__(self, folder: Path, storage: str, make: MessageFactory, image_format: str) -> None:
+    def __init__(self, folder: Path, storage: str, image_format: str, layout: BagLayout) -> None:
         from rosbags.rosbag2 import StoragePlugin, Writer
 
-        self._make = make
-        raw = image_format == "raw"
-        self.image_topic = IMAGE_TOPIC if raw else f"{IMAGE_TOPIC}/compressed"
-        self._types = {self.image_topic: f"sensor_msgs/msg/{'Image' if raw else 'CompressedImage'}"} | TYPES
+        self._make = BagMessages()
+        self._layout, self._image_format = layout, image_format
+        self._types = layout.types(compressed=image_format != "raw")
+        self._image_topic = next(iter(self._types))
         self._writer = Writer(folder, version=BAG_VERSION, storage_plugin=StoragePlugin[storage.upper()])
         self._connections: dict[str, Any] = {}
+        self._extrinsics: list[tuple[int, np.ndarray]] = []  # stamp, T_lidar_cam
+        self._first: int | None = None
 
     def __enter__(self) -> _BagFolder:
         self._writer.__enter__()
         for topic, name in self._types.items():
-            qos = [self._make.qos(latched=topic == "/tf_static")]
+            qos = [self._make.qos(latched=topic == TF_STATIC)]
             self._connections[topic] = self._writer.add_connection(topic, name, typestore=self._make.typestore,
                                                                    offered_qos_profiles=qos)
         return self
@@ -105,16 +78,41 @@ class _BagFolder:
     def __exit__(self, *error: Any) -> None:
         self._writer.__exit__(*error)
 
-    def write(self, topic: str, stamp: int, message: Any) -> None:
+    def add(self, sample: Sample, cloud_ns: int, image_ns: int) -> None:
+        """One sample's image, calibration, scan and pose; its extrinsic is kept for `add_extrinsics`."""
+        make, layout = self._make, self._layout
+        if self._first is None:
+            self._first = min(cloud_ns, image_ns)
+        image = make.image(sample.image, image_ns, layout.camera_frame, self._image_format)
+        self._write(self._image_topic, image_ns, image)
+        self._write(layout.info_topic, image_ns, make.camera_info(sample.camera, image_ns, layout.camera_frame))
+        self._write(layout.cloud_topic, cloud_ns, make.cloud(sample.cloud, cloud_ns, layout.lidar_frame))
+        if sample.T_cam_lidar is not None:
+            self._extrinsics.append((cloud_ns, se3.inverse(sample.T_cam_lidar)))
+        if sample.T_world_lidar is not None:
+            self._write_transform(TF, cloud_ns, sample.T_world_lidar, layout.world_frame, layout.lidar_frame)
+
+    def add_extrinsics(self) -> None:
+        """The transforms between LiDAR and camera, last, when it is known whether they are one.
+
+        A static one is stamped before all else, since players sort by time.
+        """
+        if self._first is None:
+            raise InputError("there is no sample to write into the bag; give at least one frame")
+        frames = self._layout.lidar_frame, self._layout.camera_frame
+        if all(np.array_equal(T, self._extrinsics[0][1]) for _, T in self._extrinsics):
+            for _, T in self._extrinsics[:1]:
+                self._write_transform(TF_STATIC, self._first, T, *frames)
+        else:
+            for stamp, T in self._extrinsics:
+                self._write_transform(TF, stamp, T, *frames)
+
+    def _write_transform(self, topic: str, stamp: int, T_parent_child: np.ndarray, parent: str, child: str) -> None:
+        make = self._make
+        self._write(topic, stamp, make.transforms([make.transform(T_parent_child, stamp, parent, child)]))
+
+    def _write(self, topic: str, stamp: int, message: Any) -> None:
         self._writer.write(self._connections[topic], stamp, self._make.serialize(message, self._types[topic]))
-
-
-def _stamps(sample: Sample, number: int) -> tuple[int, int]:
-    """(scan, image) in nanoseconds; one that is missing is taken from the other, both from the sample's number."""
-    known = [round(s * 1e9) if s is not None else None for s in (sample.stamp_cloud, sample.stamp_image)]
-    fallback = START_NS + number * PERIOD_NS
-    cloud = next(s for s in (*known, fallback) if s is not None)
-    return cloud, known[1] if known[1] is not None else cloud
 
 
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
@@ -133,7 +131,11 @@ def _check_target(path: Path, overwrite: bool) -> None:
 
 @contextmanager
 def _whole_or_nothing(path: Path) -> Iterator[Path]:
-    """A folder to write to, of the same name beside `path`, that takes its place when all went well."""
+    """A folder to write to, of the same name beside `path`, that takes its place when all went well.
+
+    Otherwise it goes, and so do the parents of `path` that were made for it.
+    """
+    missing = [folder for folder in path.parents if not folder.exists()]
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,3 +152,6 @@ def _whole_or_nothing(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+        for folder in missing:
+            with suppress(OSError):  # it is not there, or holds the bag
+                folder.rmdir()

@@ -20,6 +20,7 @@ RING = ("ring", "channel", "laser_id", "row")
 TIME = ("time", "t", "timestamp", "time_offset", "offset_time")
 
 MAX_INTENSITY = 1e6  # a count no sensor reaches; keeps a damaged value from flattening all others to zero by overflow
+MAX_RING = 65535  # no sensor has as many rows; it is what drivers' uint16 holds
 ABSOLUTE_TIME = 1e4  # seconds; no scan lasts that long, so larger times are since an epoch
 
 
@@ -55,8 +56,10 @@ def cloud_from_columns(columns: Mapping[str, np.ndarray], where: str) -> PointCl
     if not len(named["x"]):
         raise InputError(f"the cloud {where} is empty; give a scan that has points")
     with np.errstate(invalid="ignore", over="ignore"):
-        xyz = np.stack([named[axis] for axis in "xyz"], axis=1)  # (N, 3)
-        cloud = PointCloud.from_arrays(xyz, _intensity(named), _first(named, RING), _seconds(named))
+        xyz = np.empty((len(named["x"]), 3), np.float32)
+        for k, axis in enumerate("xyz"):
+            xyz[:, k] = named[axis]
+        cloud = PointCloud.from_arrays(xyz, _intensity(named), _ring(named), _seconds(named))
     if not len(cloud):
         raise InputError(f"none of the {len(xyz)} points of the cloud {where} is finite and away from the origin; "
                          "check how it was written")
@@ -114,11 +117,21 @@ def _first(named: Mapping[str, np.ndarray], aliases: Sequence[str]) -> np.ndarra
 
 
 def _intensity(named: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """The intensities without NaN and overflow; None where the column is only a filler of zeros."""
+    """(N,) float32 intensities without NaN and overflow; None where the column is only a filler of zeros."""
     values = _first(named, INTENSITY)
-    if values is None or not np.any(values):
+    if values is None or not len(values):
         return None
-    return np.clip(np.nan_to_num(values.astype(np.float64)), 0, MAX_INTENSITY)
+    values = values.astype(np.float32)
+    low, high = values.min(), values.max()
+    if not 0 <= low <= high <= MAX_INTENSITY:  # NaN compares as false
+        values = np.clip(np.nan_to_num(values, posinf=MAX_INTENSITY, neginf=0), 0, MAX_INTENSITY)
+    return values if values.any() else None
+
+
+def _ring(named: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """The row of the sensor that each point belongs to; None where the numbers cannot be rows."""
+    values = _first(named, RING)
+    return values if values is not None and len(values) and 0 <= values.min() <= values.max() <= MAX_RING else None
 
 
 def _seconds(named: Mapping[str, np.ndarray]) -> np.ndarray | None:

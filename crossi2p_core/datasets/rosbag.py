@@ -17,17 +17,14 @@ import numpy as np
 
 from ..errors import InputError
 from ..types import Camera, Sample
+from .messages.camera_info import camera_from_message, is_rectified_topic
+from .messages.clouds import cloud_from_message
+from .messages.images import image_from_message
+from .messages.stamps import stamp_ns
+from .messages.transforms import transform_from_message
 from .pairing import nearest, pair_nearest
 from .rosbag_file import BagFile, Stream
 from .rosbag_frames import FrameTree
-from .rosbag_images import image_from_message
-from .rosbag_messages import (
-    camera_from_message,
-    cloud_from_message,
-    is_rectified_topic,
-    stamp_ns,
-    transform_from_message,
-)
 from .rosbag_topics import TF_STATIC, Topics, choose_topics
 from .source import Source, sample_facts
 

@@ -9,14 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from crossi2p_core.datasets.rosbag_images import image_from_message
-from crossi2p_core.datasets.rosbag_messages import (
-    camera_from_message,
-    cloud_from_message,
-    is_rectified_topic,
-    stamp_ns,
-    transform_from_message,
-)
+from crossi2p_core.datasets.messages.camera_info import camera_from_message, is_rectified_topic
+from crossi2p_core.datasets.messages.clouds import cloud_from_message
+from crossi2p_core.datasets.messages.images import image_from_message
+from crossi2p_core.datasets.messages.stamps import stamp_ns
+from crossi2p_core.datasets.messages.transforms import transform_from_message
 from crossi2p_core.errors import InputError
 
 STAMP = 1_700_000_000_123_456_789

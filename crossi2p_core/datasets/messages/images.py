@@ -1,7 +1,4 @@
-"""ROS image messages to RGB pixels: Image in its many encodings, and CompressedImage.
-
-Messages are duck-typed: whatever has the fields of sensor_msgs will do, from a bag or from rclpy.
-"""
+"""sensor_msgs/Image in its many encodings, and CompressedImage, to RGB pixels."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..errors import InputError
-from .images import decode_image
+from ...errors import InputError
+from ..images import decode_image
 
 # encoding -> (numpy type, channels, OpenCV conversion to RGB or None where the pixels are RGB already).
 # OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first row's first two.
@@ -46,6 +43,7 @@ _ENCODINGS: dict[str, tuple[str, int, int | None]] = {
 def image_from_message(message: Any, where: str) -> np.ndarray:
     """(H, W, 3) uint8 RGB of an Image or a CompressedImage; `where` names it in an InputError.
 
+    An rgb8 image without padded rows is a view of the message's bytes, not a copy; the view keeps them alive.
     16-bit images are shifted so that the brightest pixel fits 8 bits, since cameras of 10, 12 and 16 bits all send
     16. Raises InputError for an unknown encoding, too few bytes, or compressed data that is no whole image.
     """
@@ -80,9 +78,7 @@ def _pixels(message: Any, dtype: str, channels: int, where: str) -> np.ndarray:
     if height < 1 or width < 1 or step < row or len(data) < (height - 1) * step + row:
         raise InputError(f"{where}: {len(data)} bytes with a step of {step} are too few for a {width}x{height} image "
                          f"of encoding {message.encoding}; the message is damaged")
-    if len(data) < height * step:  # the padding of the last row may be left out
-        data = np.pad(data, (0, height * step - len(data)))
-    rows = data[:height * step].reshape(height, step)[:, :row]
+    rows = np.ndarray((height, row), np.uint8, data, strides=(step, 1))  # the last row's padding may be left out
     pixels = np.ascontiguousarray(rows).view(order + dtype)  # (H, W * C)
     return pixels if channels == 1 else pixels.reshape(height, width, channels)
 
