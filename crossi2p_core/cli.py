@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
+from .commands.bag import bag
 from .commands.info import info
 from .commands.prepare import prepare
 from .commands.register import register
@@ -22,7 +23,7 @@ from .commands.view import view
 from .errors import InputError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-for command in (register, info, view, prepare, synth):
+for command in (register, info, view, prepare, synth, bag):
     app.command()(command)
 
 
