@@ -40,7 +40,7 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
             "import atexit; atexit.register(lambda: print(*sorted({'torch', 'cv2', 'scipy'} & set(sys.modules))))\n"
             "from crossi2p_core.cli import main; main()")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for command in ("register", "info", "view", "prepare", "synth"):
+    for command in ("register", "info", "view", "prepare", "synth", "bag"):
         assert re.search(rf"\b{command}\b", done.stdout)
     assert done.stdout.splitlines()[-1] == ""
 

@@ -22,6 +22,7 @@ from .messages.factory import IMAGE_FORMATS
 from .rosbag_file import INSTALL
 
 STORAGES = ("mcap", "sqlite3")
+STATIC_LEAD_NS = 1_000_000  # how much earlier the static transform is: of equal times a player may send any first
 BAG_VERSION: Literal[8] = 8  # read by every rosbag2 from Humble on
 
 
@@ -66,6 +67,7 @@ class _BagFolder:
         self._connections: dict[str, Any] = {}
         self._extrinsics: list[tuple[int, np.ndarray]] = []  # stamp, T_lidar_cam
         self._first: int | None = None
+        self._count = 0
 
     def __enter__(self) -> _BagFolder:
         self._writer.__enter__()
@@ -83,6 +85,7 @@ class _BagFolder:
         make, layout = self._make, self._layout
         if self._first is None:
             self._first = min(cloud_ns, image_ns)
+        self._count += 1
         image = make.image(sample.image, image_ns, layout.camera_frame, self._image_format)
         self._write(self._image_topic, image_ns, image)
         self._write(layout.info_topic, image_ns, make.camera_info(sample.camera, image_ns, layout.camera_frame))
@@ -95,14 +98,18 @@ class _BagFolder:
     def add_extrinsics(self) -> None:
         """The transforms between LiDAR and camera, last, when it is known whether they are one.
 
-        A static one is stamped before all else, since players sort by time.
+        A static one is stamped before all else, since players sort by time. Transforms hold for frames between them,
+        so frames whose extrinsic nobody knows would get that of the others: InputError.
         """
         if self._first is None:
             raise InputError("there is no sample to write into the bag; give at least one frame")
+        if 0 < len(self._extrinsics) < self._count:
+            raise InputError(f"the extrinsic is known of {len(self._extrinsics)} of the {self._count} frames only; "
+                             "write those with and those without into bags of their own")
         frames = self._layout.lidar_frame, self._layout.camera_frame
         if all(np.array_equal(T, self._extrinsics[0][1]) for _, T in self._extrinsics):
             for _, T in self._extrinsics[:1]:
-                self._write_transform(TF_STATIC, self._first, T, *frames)
+                self._write_transform(TF_STATIC, self._first - STATIC_LEAD_NS, T, *frames)
         else:
             for stamp, T in self._extrinsics:
                 self._write_transform(TF, stamp, T, *frames)
