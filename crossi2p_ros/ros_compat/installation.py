@@ -1,0 +1,32 @@
+"""Is there one ROS 2 here, and only one? Asked before rclpy is imported, because two of them crash the process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import metadata, util
+from pathlib import Path
+
+from crossi2p_core.errors import InputError
+
+
+def check_ros() -> str:
+    """Says which rclpy will be imported; raises InputError, with what to do, where that cannot go well."""
+    spec = util.find_spec("rclpy")
+    if spec is None or spec.origin is None:
+        raise InputError("no ROS 2 here; source a distribution (source /opt/ros/<name>/setup.bash), or install the "
+                         "wheels: pip install 'crossi2p_ros[ros]' (from a clone: make install)")
+    where = Path(spec.origin).parent
+    distribution = os.environ.get("ROS_DISTRO", "")
+    try:
+        wheels = metadata.version("ros-rclpy")
+    except metadata.PackageNotFoundError:
+        return f"{distribution} at {where}".strip()
+    if not where.is_relative_to(sys.prefix):
+        raise InputError(f"two ROS 2 at once: {distribution} at {where} is sourced and {sys.prefix} holds the wheels; "
+                         "use a shell where nothing is sourced, or an environment without them (make clean install "
+                         "ROS=none)")
+    if util.find_spec("tf2_msgs") is None:
+        raise InputError(f"the ROS wheels in {sys.prefix} lack tf2_msgs; build it: "
+                         f"{sys.executable} -m crossi2p_ros.tf2_msgs_build")
+    return f"{wheels} from PyPI at {where}"
