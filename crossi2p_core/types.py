@@ -139,8 +139,10 @@ class PointCloud:
                 return None
             values = np.array(values) if kept == len(keep) else np.asarray(values)[keep]
             with np.errstate(invalid="ignore", over="ignore"):
-                if values.dtype.kind == "f" and not np.isfinite(values.sum()):
-                    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+                if values.dtype.kind == "f":
+                    values = values.astype(np.float32, copy=False)
+                    if not np.isfinite(values.sum()):
+                        values = np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
                 return values.astype(dtype, copy=False)
 
         return cls(points if kept == len(keep) else points[keep], _unit_intensity(take(intensity, np.float32)),

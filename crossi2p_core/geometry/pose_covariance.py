@@ -18,14 +18,14 @@ from . import se3
 Array = np.ndarray
 
 
-def ros_covariance(covariance: Array, T: Array) -> Array:
+def covariance_to_ros(covariance: Array, T: Array) -> Array:
     """(6, 6) in the order and meaning of ROS, of the pose T (4, 4) with the left-perturbation `covariance` (6, 6)."""
     J = _ros_from_twist(T)
     return _symmetric(J @ covariance @ J.T)
 
 
-def left_covariance(ros: Array, T: Array) -> Array:
-    """The inverse of `ros_covariance`: from ROS's (6, 6) to the left-perturbation covariance (6, 6) of T (4, 4)."""
+def covariance_from_ros(ros: Array, T: Array) -> Array:
+    """The inverse of `covariance_to_ros`: from ROS's (6, 6) to the left-perturbation covariance (6, 6) of T (4, 4)."""
     J = np.linalg.inv(_ros_from_twist(T))  # its determinant is +-1, whatever T
     return _symmetric(J @ ros @ J.T)
 

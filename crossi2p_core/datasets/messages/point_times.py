@@ -18,15 +18,17 @@ def seconds_after(time: np.ndarray, stamp: int) -> np.ndarray | None:
     """
     if time.dtype.kind in "iu":  # of 32 bits at most, so nanoseconds within the scan
         return time * np.float32(1e-9)
-    first, last = _range(time)
-    if time.dtype.itemsize == 8 and last > LONGEST_SCAN_S:
-        near = next((unit for unit in UNITS if abs(first * unit - stamp * 1e-9) < LONGEST_SCAN_S), None)
+    ends, at = np.array(_range(time)), stamp * 1e-9
+    is_double = time.dtype.itemsize == 8
+    if is_double and ends[1] > LONGEST_SCAN_S:
+        near = next((unit for unit in UNITS if np.abs(ends * unit - at).max() < LONGEST_SCAN_S), None)
         if near is not None:
-            return time * near - stamp * 1e-9
-    since_1970 = next((unit for threshold, unit in SINCE_1970 if last > threshold), None)
+            return time * near - at
+    since_1970 = next((unit for threshold, unit in SINCE_1970 if ends[1] > threshold), None)
     if since_1970 is not None:
-        return (time - first) * since_1970 if time.dtype.itemsize == 8 else None
-    relative = next((unit for unit in UNITS if max(-first, last) * unit <= LONGEST_SCAN_S), None)
+        is_scan = (ends[1] - ends[0]) * since_1970 <= LONGEST_SCAN_S
+        return (time - ends[0]) * since_1970 if is_double and is_scan else None
+    relative = next((unit for unit in UNITS if np.abs(ends).max() * unit <= LONGEST_SCAN_S), None)
     return None if relative is None else time if relative == 1 else time * time.dtype.type(relative)
 
 
