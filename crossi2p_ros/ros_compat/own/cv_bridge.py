@@ -81,8 +81,8 @@ def _view(message: Any, dtype: np.dtype, channels: int) -> np.ndarray:
     if not row or not height:
         raise ValueError(f"an image of {width} x {height} has no pixels")
     if step < row or len(message.data) < height * step:
-        raise ValueError(f"{width} x {height} {message.encoding} needs rows of {row} bytes, but step is {step} and there "
-                         f"are {len(message.data)} bytes")
+        raise ValueError(f"{width} x {height} {message.encoding} needs rows of {row} bytes, but step is {step} and "
+                         f"there are {len(message.data)} bytes")
     rows = np.frombuffer(message.data, dtype=np.uint8, count=height * step).reshape(height, step)[:, :row]
     pixels = np.ascontiguousarray(rows).view(dtype.newbyteorder(">" if message.is_bigendian else "<"))
     return pixels.astype(dtype, copy=False).reshape((height, width) if channels == 1 else (height, width, channels))

@@ -27,8 +27,9 @@ class Link:
 
     @property
     def matrix(self) -> np.ndarray:
-        """(4, 4) T_parent_child."""
-        return se3.make(rotation_from_xyzw(self.quaternion, "transform"), np.array(self.translation))
+        """(4, 4) T_parent_child; a quaternion of any length but zero means a rotation, as in tf2."""
+        q = np.array(self.quaternion)
+        return se3.make(rotation_from_xyzw(q / np.linalg.norm(q), "transform"), np.array(self.translation))
 
 
 @dataclass
