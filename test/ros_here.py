@@ -25,7 +25,7 @@ _count = itertools.count(os.getpid())
 
 
 def both(facade: str, *own: str) -> list[Any]:
-    """Parameters for a contract test: what crossi2p uses on this machine and, where that is the real one, also ours."""
+    """Parameters for a contract test: the real package where crossi2p uses it, and always, as the last one, ours."""
     used = import_module(f"{COMPAT}.{facade}")
     modules = [import_module(f"{COMPAT}.own.{name}") for name in own]
     ours = SimpleNamespace(**{name: value for module in modules for name, value in vars(module).items()})

@@ -1,4 +1,8 @@
-"""sensor_msgs_py.point_cloud2: PointCloud2 messages to arrays and back."""
+"""sensor_msgs_py.point_cloud2: PointCloud2 messages to arrays and back.
+
+Only what all distributions have: Humble's `create_cloud` knows no `point_step`, and its `read_points_numpy` refuses a
+cloud whose other fields are of another type, so `read_points` it is.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,10 @@ if TYPE_CHECKING or _real is None:
         create_cloud_xyz32,
         dtype_from_fields,
         read_points,
-        read_points_numpy,
     )
 else:
     create_cloud, create_cloud_xyz32 = _real.create_cloud, _real.create_cloud_xyz32
-    dtype_from_fields = _real.dtype_from_fields
-    read_points, read_points_numpy = _real.read_points, _real.read_points_numpy
+    dtype_from_fields, read_points = _real.dtype_from_fields, _real.read_points
 
 CLOUD_ERRORS = (AssertionError, KeyError, TypeError, ValueError)
 """What the readers raise, whichever they are, for a message that lies about itself."""
@@ -30,5 +32,4 @@ __all__ = [
     "create_cloud_xyz32",
     "dtype_from_fields",
     "read_points",
-    "read_points_numpy",
 ]

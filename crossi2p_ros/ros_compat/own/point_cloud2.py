@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.recfunctions import structured_to_unstructured, unstructured_to_structured
+from numpy.lib.recfunctions import unstructured_to_structured
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
@@ -44,15 +44,6 @@ def read_points(cloud: PointCloud2, field_names: Sequence[str] | None = None, sk
     return points
 
 
-def read_points_numpy(cloud: PointCloud2, field_names: Sequence[str] | None = None, skip_nans: bool = False,
-                      uvs: Iterable[int] | None = None, reshape_organized_cloud: bool = False) -> np.ndarray:
-    """(N, F) plain array of fields that are all of one type; arguments as of `read_points`."""
-    types = {field.datatype for field in cloud.fields if field_names is None or field.name in field_names}
-    if len(types) > 1:
-        raise ValueError("the fields differ in type; use read_points")
-    return structured_to_unstructured(read_points(cloud, field_names, skip_nans, uvs, reshape_organized_cloud))
-
-
 def dtype_from_fields(fields: Iterable[PointField], point_step: int | None = None) -> np.dtype:
     """Type of one point.
 
@@ -73,13 +64,12 @@ def dtype_from_fields(fields: Iterable[PointField], point_step: int | None = Non
     return np.dtype(layout if point_step is None else layout | {"itemsize": point_step})
 
 
-def create_cloud(header: Header, fields: Sequence[PointField], points: np.ndarray | Iterable,
-                 point_step: int | None = None) -> PointCloud2:
+def create_cloud(header: Header, fields: Sequence[PointField], points: np.ndarray | Iterable) -> PointCloud2:
     """PointCloud2 of a structured array that fits the fields, of a plain (N, F) one, or of a list of points.
 
     A structured array of shape (width, height) makes an organised cloud. `is_dense` is left False.
     """
-    dtype = dtype_from_fields(fields, point_step)
+    dtype = dtype_from_fields(fields)
     if not isinstance(points, np.ndarray):
         points = np.array([tuple(point) for point in points], dtype=dtype)
     elif points.dtype.names is None:
