@@ -228,6 +228,15 @@ def test_one_mask_removes_non_finite_points_from_every_field():
     assert points.dropped == 2
 
 
+def test_a_broken_time_or_intensity_of_a_good_point_becomes_zero():
+    columns = axes() | {"intensity": ("f4", [0.5, np.nan, np.inf, -1, 1, 0]),
+                        "time": ("f4", [0.1, np.nan, np.inf, 0, 0, 0])}
+    points = cloud_from_message(cloud(columns), "here")
+    np.testing.assert_allclose(points.time, [0.1, 0, 0, 0, 0, 0])
+    assert len(points) == 6 and points.intensity[1] == points.intensity[3] == 0
+    assert np.isfinite(points.intensity).all() and points.intensity.max() <= 1
+
+
 def test_clouds_that_cannot_be_used_are_told_in_words():
     good = vars(cloud(axes()))
     out_of_point = [Message(name="x", offset=1000, datatype=7, count=1), *good["fields"][1:]]
