@@ -37,7 +37,7 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
         bgr = None
     if bgr is None:
         raise InputError(f"{where} is not an image that can be decoded; give a PNG or JPEG file")
-    return np.ascontiguousarray(bgr[:, :, ::-1])
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
 def _is_complete(data: bytes) -> bool:

@@ -48,12 +48,13 @@ class MessageFactory:
     def image(self, image: np.ndarray, stamp: int, frame: str, image_format: str = "raw") -> Any:
         """image (H, W, 3) uint8 RGB as Image (`raw`) or CompressedImage (`png`, lossless, or `jpeg`)."""
         header = self.header(stamp, frame)
+        image = np.ascontiguousarray(image)
         if image_format == "raw":
             height, width = image.shape[:2]
             return self.new("sensor_msgs/msg/Image", header=header, height=height, width=width, encoding="rgb8",
-                            is_bigendian=0, step=3 * width, data=self.octets(np.ascontiguousarray(image)))
+                            is_bigendian=0, step=3 * width, data=self.octets(image))
         ending, options = (".png", []) if image_format == "png" else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        encoded = cv2.imencode(ending, np.ascontiguousarray(image[:, :, ::-1]), options)[1]
+        encoded = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1]
         return self.new("sensor_msgs/msg/CompressedImage", header=header, format=image_format,
                         data=self.octets(encoded))
 
