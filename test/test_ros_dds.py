@@ -17,9 +17,11 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
 import ros_talker
 from rclpy import get_rmw_implementation_identifier
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.time import Time
 from ros_here import own_network, running_node
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, PointCloud2
 from tf2_msgs.msg import TFMessage
 
@@ -123,6 +125,24 @@ def test_a_transform_that_changes_later_does_not_change_what_is_latched() -> Non
         broadcaster.sendTransform(ros_talker.transform("a", "c", 3, 0))
         assert spin_until(lambda: bool(heard) and "c" in heard[-1])
         assert heard[-1] == {"b": 1, "c": 3}
+
+
+def test_a_clock_that_jumps_back_empties_the_buffer_of_what_moves() -> None:
+    network = own_network()
+    with running_node("player", network) as (player, _), running_node("listener", network) as (node, spin_until):
+        node.set_parameters([Parameter("use_sim_time", value=True)])
+        buffer, clock = Buffer(node=node), player.create_publisher(Clock, "/clock", 10)
+
+        def clock_shows(seconds: int) -> bool:
+            clock.publish(Clock(clock=Time(seconds=seconds).to_msg()))
+            return spin_until(lambda: node.get_clock().now().nanoseconds == seconds * 10**9, 0.2)
+
+        assert spin_until(lambda: clock_shows(100))
+        buffer.set_transform(ros_talker.transform("odom", "base", 1, 100 * 10**9), "test")
+        buffer.set_transform_static(ros_talker.transform("base", "lidar", 1, 0), "test")
+        assert spin_until(lambda: clock_shows(101)) and buffer.can_transform("odom", "lidar", Time())
+        assert spin_until(lambda: clock_shows(20))
+        assert not buffer.can_transform("odom", "lidar", Time()) and buffer.can_transform("base", "lidar", Time())
 
 
 @pytest.mark.skipif("fastrtps" not in get_rmw_implementation_identifier(), reason="tells of Fast DDS alone")
