@@ -31,7 +31,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test test-slow lint results clean
+.PHONY: install ros demo test test-slow lint results clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -51,6 +51,10 @@ else
 	@echo "No ROS 2 from PyPI in $(VENV) (ROS $(ROS_DISTRO) is sourced, or ROS=$(ROS)); ROS=wheels installs it"
 endif
 	@touch $@
+
+# Which ROS 2 the environment has, and which packages of it; fails where it has none.
+ros: install
+	$(BIN)/python -m crossi2p_ros.ros_compat
 
 demo: install
 	$(BIN)/crossi2p register 'synthetic:street?seed=1&frames=4&camera=kitti' --perturb 2,10 --seed 18 --out $(OUT)

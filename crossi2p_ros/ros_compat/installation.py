@@ -14,8 +14,8 @@ def check_ros() -> str:
     """Says which rclpy will be imported; raises InputError, with what to do, where that cannot go well."""
     spec = util.find_spec("rclpy")
     if spec is None or spec.origin is None:
-        raise InputError("no ROS 2 here; source a distribution (source /opt/ros/<name>/setup.bash), or install the "
-                         "wheels: pip install 'crossi2p_ros[ros]' (from a clone: make install)")
+        raise InputError("no ROS 2 here; source a distribution (source /opt/ros/<name>/setup.bash), or on x86-64 Linux "
+                         "install its wheels: pip install 'crossi2p_ros[ros]' (from a clone: make install)")
     where = Path(spec.origin).parent
     distribution = os.environ.get("ROS_DISTRO", "")
     try:

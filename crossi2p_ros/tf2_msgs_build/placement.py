@@ -36,8 +36,8 @@ def find_wheels() -> Wheels:
         if distribution := os.environ.get("ROS_DISTRO"):
             raise InputError(f"tf2_msgs is not installed in ROS {distribution}; install it: "
                              f"sudo apt-get install ros-{distribution}-tf2-msgs") from error
-        raise InputError(f"no ROS 2 in {prefix}; install its wheels: pip install 'crossi2p_ros[ros]' (from a clone: "
-                         "pip install '.[ros]'), or source a ROS 2 distribution") from error
+        raise InputError(f"no ROS 2 in {prefix}; source a distribution, or on x86-64 Linux install its wheels: "
+                         "pip install 'crossi2p_ros[ros]' (from a clone: pip install '.[ros]')") from error
     if not (prefix / "share" / "geometry_msgs" / "msg" / "TransformStamped.idl").is_file():
         raise InputError(f"the ROS wheels are not in {prefix}, the environment that runs; install them into it: "
                          "pip install 'crossi2p_ros[ros]'")
