@@ -14,7 +14,7 @@ HAS_COMPILER := command -v g++ >/dev/null && $(PYTHON) -c 'import os, sysconfig;
   os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null
 HEADERS := $(PYTHON) -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])'
 
-# Two ROS in one process crash: whoever has sourced a distribution gets no second one from PyPI unasked.
+# Two ROS in one process do not mix: whoever has sourced a distribution gets no second one from PyPI unasked.
 ROS ?= $(if $(ROS_DISTRO),none,wheels)
 comma := ,
 EXTRAS := viz,test$(if $(filter wheels,$(ROS)),$(comma)ros)

@@ -67,7 +67,7 @@ def test_the_report_names_every_package() -> None:
         "rclpy", "message_filters", "tf2_ros", "cv_bridge", "sensor_msgs_py", "tf_transformations"]
 
 
-def test_two_ros_at_once_are_refused_before_they_crash(tmp_path: Path) -> None:
+def test_two_ros_at_once_are_refused_before_they_mix(tmp_path: Path) -> None:
     pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
     if "PyPI" not in report().stdout:
         pytest.skip("the ROS of this environment is not from PyPI")

@@ -1,4 +1,4 @@
-"""Is there one ROS 2 here, and only one? Asked before rclpy is imported, because two of them crash the process."""
+"""Is there one ROS 2 here, and only one? Asked before rclpy is imported: two load each other's libraries."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from crossi2p_core.errors import InputError
 def check_ros() -> str:
     """Says which rclpy will be imported; raises InputError, with what to do, where that cannot go well."""
     spec = util.find_spec("rclpy")
+    distribution = os.environ.get("ROS_DISTRO", "")
     if spec is None or spec.origin is None:
+        if distribution:
+            raise InputError(f"ROS {distribution} is sourced, but {sys.executable} does not see its rclpy; run it with "
+                             "PYTHONPATH as it was sourced, and with the Python that this ROS was built for")
         raise InputError("no ROS 2 here; source a distribution (source /opt/ros/<name>/setup.bash), or on x86-64 Linux "
                          "install its wheels: pip install 'crossi2p_ros[ros]' (from a clone: make install)")
     where = Path(spec.origin).parent
-    distribution = os.environ.get("ROS_DISTRO", "")
     try:
         wheels = metadata.version("ros-rclpy")
     except metadata.PackageNotFoundError:
