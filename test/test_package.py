@@ -83,6 +83,13 @@ def test_every_import_is_declared(distribution: Distribution) -> None:
     assert needed <= requirements(distribution)
 
 
+def test_every_ros_import_is_a_dependency_of_the_package(distribution: Distribution) -> None:
+    declared = {node.text for node in ElementTree.parse(ROOT / "package.xml").getroot().findall("exec_depend")}
+    python = requirements(distribution)
+    ros = {name for name in imported_packages("crossi2p_ros") if DISTRIBUTION_OF.get(name, name).lower() not in python}
+    assert "rclpy" in ros and ros <= declared
+
+
 def test_the_core_knows_no_ros() -> None:
     assert not imported_packages("crossi2p_core") & (ROS_PACKAGES | {"sensor_msgs", "tf2_ros", "crossi2p_ros"})
 
