@@ -14,12 +14,12 @@ from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.refine import objective
 from crossi2p_core.refine.align import align
-from crossi2p_core.refine.config import RefineConfig
+from crossi2p_core.refine.climb import Bounds, climb, posterior, standing
+from crossi2p_core.refine.config import DriveConfig, RefineConfig
 from crossi2p_core.refine.judge import Evidence, judge
 from crossi2p_core.refine.prepare import prepare_frame
 from crossi2p_core.refine.present import doubt
 from crossi2p_core.refine.residuals import measure
-from crossi2p_core.refine.search import Bounds, climb
 from crossi2p_core.refine.uncertainty import combine_with_prior, left_covariance
 from crossi2p_core.registrar import Registrar
 from crossi2p_core.types import Camera, PointCloud, Prior, Sample
@@ -79,13 +79,17 @@ def test_expansion_tells_how_the_score_changes(problem: objective.FrameProblem, 
     assert float(at.value) == pytest.approx(float(sum(objective.score(problem, T, k) for k in FINE) / 2), rel=0.05)
 
 
-def test_climbing_never_ends_below_its_start(problem: objective.FrameProblem, drive: list[Sample]) -> None:
+@pytest.mark.parametrize("drive_config", [None, CONFIG.drive])
+def test_climbing_never_ends_below_its_start(problem: objective.FrameProblem, drive: list[Sample],
+                                             drive_config: DriveConfig | None) -> None:
     T = torch.from_numpy(drive[0].T_cam_lidar)
     generator = torch.Generator().manual_seed(1)
     poses = objective.move(T.expand(6, 4, 4), 0.7 * torch.randn(6, 6, generator=generator, dtype=torch.float64))
     bounds = Bounds(2.0, 2.0, 0.15)
-    before = objective.expand(problem, poses, (3.0,)).value - bounds.penalty(T, poses)
-    _, after = climb([problem], T, poses, (3.0,), bounds, 5)
+    at = standing(poses, 1)
+    before = posterior([problem], T, at, (3.0,), bounds, drive_config).value
+    reached, after = climb([problem], T, at, (3.0,), bounds, 5, drive_config)
+    assert torch.equal(posterior([problem], T, reached, (3.0,), bounds, drive_config).value, after)
     assert (after >= before - 1e-6).all()
     assert (after > before + 0.1).any()
 

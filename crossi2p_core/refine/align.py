@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from ..types import Prior, Sample
-from .config import RefineConfig
+from .climb import Bounds, Candidates
+from .config import DriveConfig, RefineConfig
 from .explore import explore
 from .judge import Evidence, judge
 from .lidar_edges import LEFT, RIGHT
@@ -20,7 +21,7 @@ from .objective import UNIT, FrameProblem, move, restrict, score, seen_from, ste
 from .prepare import Unusable, overlap, prepare_frame
 from .present import doubt
 from .residuals import Residuals, measure
-from .search import Bounds, fine_search, settle, wide_search
+from .search import driving_too, fine_search, settle, straightened, wide_search
 from .uncertainty import combine_with_prior, left_covariance, pose_covariance
 
 
@@ -57,15 +58,16 @@ def align(samples: Sequence[Sample], prior: Prior, config: RefineConfig, device:
     start = torch.from_numpy(np.asarray(prior.T_cam_lidar, dtype=np.float64)).to(device)
     bounds = _bounds(prior, len(frames), config)
     at_start = [seen_from(f, start) for f in frames]
-    found = _search(at_start, start, bounds, config)
-    found, at_found = settle(frames, start, found, bounds, config.search, config.image.scales_px)
+    drive = config.drive if config.drive.enabled else None
+    found = _search(at_start, start, bounds, config, drive)
+    found, frames = settle(frames, start, found, bounds, config.search, config.image.scales_px, drive)
     searched = time.perf_counter()
     # 3. what speaks for it, and whether that is enough
-    score_start = _mean_score(at_start, start, config.image.scales_px[:2])
-    agreed = _agree(at_found, start, found, score_start, bounds, config)
-    evidence = _gather(at_found, agreed, score_start, bounds, config)
+    agreed = _agree(frames, at_start, start, found, bounds, config, drive)
+    at_found = straightened(frames, agreed.candidate)
+    evidence = _gather(at_found, agreed, bounds, config)
     verdict = judge(evidence)
-    T = start if verdict.keep_start else agreed.T
+    T = start if verdict.keep_start else agreed.candidate.T[0]
     residuals = measure(at_start if verdict.keep_start else at_found, T, samples[0].camera)
     T_cam_lidar = T.cpu().numpy()
     timings = {"prepare": prepared - begin, "search": searched - prepared, "judge": time.perf_counter() - searched}
@@ -96,63 +98,69 @@ def _bounds(prior: Prior, frames: int, config: RefineConfig) -> Bounds:
     return Bounds(prior.max_deg, 10 * prior.max_m, config.search.prior / frames)
 
 
-def _search(frames: list[FrameProblem], start: torch.Tensor, bounds: Bounds, config: RefineConfig) -> torch.Tensor:
-    """The best pose (4, 4), from random poses where the bounds are wide, else from the start."""
+def _search(frames: list[FrameProblem], start: torch.Tensor, bounds: Bounds, config: RefineConfig,
+            drive: DriveConfig | None) -> Candidates:
+    """The best candidate (one), from random poses where the bounds are wide, else from the start."""
     scales = config.image.scales_px
     poses = start[None]
     if bounds.deg > config.search.narrow_deg:
         few = frames[:: max(1, len(frames) // config.search.wide_frames)][: config.search.wide_frames]
         poses = wide_search(few, start, bounds, config.search, scales, config.seed)
-    return fine_search(frames, start, poses, bounds, config.search, scales)[0]
+    return fine_search(frames, start, driving_too(poses, len(frames), drive), bounds, config.search, scales, drive)
 
 
 @dataclass(frozen=True)
 class _Agreed:
-    """Where images and prior meet: pose (4, 4), its step (6,) from the start with covariance (6, 6), and its score."""
+    """Where images and prior meet: the candidate (one), its step (6,) from the start with covariance (6, 6), and the
+    scores there and at the start."""
 
-    T: torch.Tensor
+    candidate: Candidates
     step: np.ndarray
     covariance: np.ndarray
     score: float
+    score_start: float
 
 
-def _agree(frames: list[FrameProblem], start: torch.Tensor, found: torch.Tensor, score_start: float, bounds: Bounds,
-           config: RefineConfig) -> _Agreed:
+def _agree(frames: list[FrameProblem], at_start: list[FrameProblem], start: torch.Tensor, found: Candidates,
+           bounds: Bounds, config: RefineConfig, drive: DriveConfig | None) -> _Agreed:
     """Weigh the pose found, and with few frames its rivals nearby, against the prior.
 
     The mean of all rivals errs less than the best of them, unless they are so far apart that none is near their mean.
     """
     candidates, scatter = [found], np.zeros((6, 6))
     if len(frames) <= config.search.explored_frames:
-        nearby = explore(frames, start, found, bounds, config.search, config.image.scales_px, config.seed)
+        nearby = explore(frames, start, found, bounds, config.search, config.image.scales_px, config.seed, drive)
         candidates, scatter = [nearby.mean, nearby.best], nearby.scatter
-    for pose in candidates:
-        agreed = _weigh(frames, start, pose, scatter, bounds, config)
-        if agreed.score > score_start:
+    for candidate in candidates:
+        agreed = _weigh(frames, at_start, start, candidate, scatter, bounds, config, drive)
+        if agreed.score > agreed.score_start:
             break
     return agreed
 
 
-def _weigh(frames: list[FrameProblem], start: torch.Tensor, pose: torch.Tensor, scatter: np.ndarray, bounds: Bounds,
-           config: RefineConfig) -> _Agreed:
-    """The pose between one candidate (4, 4) and the start, by how sure either is."""
+def _weigh(frames: list[FrameProblem], at_start: list[FrameProblem], start: torch.Tensor, candidate: Candidates,
+           scatter: np.ndarray, bounds: Bounds, config: RefineConfig, drive: DriveConfig | None) -> _Agreed:
+    """The pose between one candidate and the start, by how sure either is; the start may assume the same drive."""
     fine = config.image.scales_px[:2]
-    step = step_between(start, pose[None])[0]
-    covariance = scatter + pose_covariance(frames, pose, fine, bounds.strength / bounds.spread(step) ** 2)
+    step = step_between(start, candidate.T)[0]
+    information = bounds.strength / bounds.spread(step) ** 2
+    covariance = scatter + pose_covariance(frames, candidate, fine, information, drive)
     agreed, covariance = combine_with_prior(step.cpu().numpy(), covariance, bounds)
-    T = move(start[None], torch.from_numpy(agreed)[None].to(start))[0]
-    return _Agreed(T, agreed, covariance, _mean_score(frames, T, fine))
+    T = move(start[None], torch.from_numpy(agreed)[None].to(start))
+    score_start = max(_mean_score(at_start, start, fine), _mean_score(straightened(at_start, candidate), start, fine))
+    return _Agreed(Candidates(T, candidate.drive), agreed, covariance,
+                   _mean_score(straightened(frames, candidate), T[0], fine), score_start)
 
 
-def _gather(frames: list[FrameProblem], agreed: _Agreed, score_start: float, bounds: Bounds,
-            config: RefineConfig) -> Evidence:
-    """What the judge looks at."""
+def _gather(frames: list[FrameProblem], agreed: _Agreed, bounds: Bounds, config: RefineConfig) -> Evidence:
+    """What the judge looks at; frames without the vehicle's motion."""
+    T = agreed.candidate.T[0]
     upright = [restrict(frame, (LEFT, RIGHT)) for frame in frames]
     return Evidence(
-        score_start=score_start,
+        score_start=agreed.score_start,
         score_found=agreed.score,
-        response=agreed.score / _mean_weight(frames, agreed.T),
-        sides=_mean_score(upright, agreed.T, config.image.scales_px[:2]) / _mean_weight(upright, agreed.T),
+        response=agreed.score / _mean_weight(frames, T),
+        sides=_mean_score(upright, T, config.image.scales_px[:2]) / _mean_weight(upright, T),
         step=agreed.step,
         covariance=agreed.covariance,
         bounds=(bounds.deg, bounds.dm),

@@ -47,7 +47,7 @@ class SearchConfig:
     sample_edges: int = option(2000, low=10, high=1000000)  # of one frame; of n frames this over sqrt(n)
     starts: int = option(24, low=1, high=1000)  # distinct poses followed uphill at the coarsest scale
     finalists: int = option(6, low=1, high=1000)  # of those, followed at the middle scale
-    wide_frames: int = option(5, low=1, high=1000)  # many frames: the wide search looks at these only
+    wide_frames: int = option(10, low=1, high=1000)  # many frames: the wide search looks at these only
     narrow_deg: float = 1.2  # up to this bound no wide search is needed
     prior: float = 0.15  # weight of the prior against one frame; n frames outvote it n to one
     iterations: int = option(6, low=1, high=1000)
@@ -59,10 +59,23 @@ class SearchConfig:
 
 
 @dataclass(frozen=True)
+class DriveConfig:
+    """What may be assumed of the vehicle's own motion during a scan: standard deviations around standing still."""
+
+    enabled: bool = True
+    ahead_m_s: float = option(10.0, low=0.001, high=1000.0)
+    back_m_s: float = option(1.5, low=0.001, high=1000.0)
+    delay_s: float = option(0.005, low=0.000001, high=1.0)  # from the beam passing the axis to the exposure
+    weight: float = option(0.15, low=0.0, high=1000.0)  # against one frame's score
+    guess_m_s: float = option(8.0, low=0.0, high=1000.0)  # the climb starts from standing and from driving so fast
+
+
+@dataclass(frozen=True)
 class RefineConfig:
     """All settings of `refine`."""
 
     lidar: LidarEdgeConfig = field(default_factory=LidarEdgeConfig)
     image: ImageEdgeConfig = field(default_factory=ImageEdgeConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    drive: DriveConfig = field(default_factory=DriveConfig)
     seed: int = 0

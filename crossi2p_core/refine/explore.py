@@ -7,39 +7,56 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .config import SearchConfig
+from .climb import Bounds, Candidates, climb
+from .config import DriveConfig, SearchConfig
+from .drive import Drive
 from .objective import FrameProblem, move, step_between
-from .search import Bounds, climb
 
 _AROUND = (0.5,) * 3 + (1.2,) * 3  # UNIT: spread of the starts around the answer
+_AROUND_SPEED = 4.0  # m/s
 
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """best: (4, 4) the pose that fits best. mean: (4, 4) the pose between all that fit, by how well they do.
+    """best: the candidate (one) that fits best. mean: the one between all that fit, by how well they do.
     scatter: (6, 6) of their steps from the mean, UNIT."""
 
-    best: torch.Tensor
-    mean: torch.Tensor
+    best: Candidates
+    mean: Candidates
     scatter: np.ndarray
 
 
-def explore(frames: list[FrameProblem], T_start: torch.Tensor, T: torch.Tensor, bounds: Bounds, config: SearchConfig,
-            scales: tuple[float, ...], seed: int) -> Neighbourhood:
-    """Climb from random poses around T (4, 4), and weigh where they end by exp(score / temperature).
+def explore(frames: list[FrameProblem], T_start: torch.Tensor, at: Candidates, bounds: Bounds, config: SearchConfig,
+            scales: tuple[float, ...], seed: int, drive: DriveConfig | None) -> Neighbourhood:
+    """Climb from random places around a candidate (one), and weigh where they end by exp(score / temperature).
 
     The score is no log-likelihood, since edges of one object repeat each other; the temperature makes it one, and was
     chosen so that the errors on KITTI frames are as large as the scatter says.
     """
-    generator = torch.Generator().manual_seed(seed)
-    steps = torch.randn(config.around, 6, generator=generator, dtype=torch.float64) * torch.tensor(_AROUND).double()
-    steps[0] = 0
-    poses = move(T.expand(config.around, 4, 4), steps.to(T))
-    poses, _ = climb(frames, T_start, poses, (scales[1],), bounds, config.around_iterations)
-    poses, values = climb(frames, T_start, poses, scales[:2], bounds, config.around_iterations)
+    T = at.T[0]
+    rivals, values = _rivals(frames, T_start, at, bounds, config, scales, seed, drive)
     weight = torch.softmax(values / config.temperature, 0)  # (S,)
-    away = step_between(T, poses)  # (S, 6)
+    away = step_between(T, rivals.T)  # (S, 6)
     mean = (weight[:, None] * away).sum(0)
     rest = away - mean
     scatter = (weight[:, None] * rest).T @ rest
-    return Neighbourhood(poses[values.argmax()], move(T[None], mean[None])[0], scatter.cpu().numpy())
+    between = Drive((weight[:, None] * rivals.drive.speed).sum(0, keepdim=True),
+                    (weight * rivals.drive.delay).sum(0, keepdim=True))
+    return Neighbourhood(rivals[values.argmax()[None]], Candidates(move(T[None], mean[None]), between),
+                         scatter.cpu().numpy())
+
+
+def _rivals(frames: list[FrameProblem], T_start: torch.Tensor, at: Candidates, bounds: Bounds, config: SearchConfig,
+            scales: tuple[float, ...], seed: int, drive: DriveConfig | None) -> tuple[Candidates, torch.Tensor]:
+    """Local maxima near a candidate, itself the first, and their values (S,)."""
+    count = config.around
+    generator = torch.Generator().manual_seed(seed)
+    steps = torch.randn(count, 6 + len(frames), generator=generator, dtype=torch.float64)
+    steps[0] = 0
+    poses = move(at.T.expand(count, 4, 4), (steps[:, :6] * torch.tensor(_AROUND).double()).to(at.T))
+    speed = at.drive.speed.expand(count, -1)
+    if drive is not None:
+        speed = speed + _AROUND_SPEED * steps[:, 6:].to(speed)
+    rivals = Candidates(poses, Drive(speed, at.drive.delay.expand(count)))
+    rivals, _ = climb(frames, T_start, rivals, (scales[1],), bounds, config.around_iterations, drive)
+    return climb(frames, T_start, rivals, scales[:2], bounds, config.around_iterations, drive)

@@ -15,6 +15,7 @@ import torch
 from ..geometry import se3
 from ..geometry.visibility import visible_mask
 from ..types import Camera, PointCloud
+from .drive import derivatives, displacement, scan_phase
 from .image_edges import EdgeMap
 from .lidar_edges import LidarEdges
 
@@ -29,7 +30,8 @@ class FrameProblem:
 
     xyz, tip: (N, 3) float32 edge points, LiDAR frame. weight: (N,). kind: (N,) class. maps: finest first.
     across: (N, 2) weight times how much of the edge's normal lies along u and along v, as seen from a pose.
-    shuffled: (N,) indices of the edges in random order: the first few stand for all.
+    shuffled: (N,) indices of the edges in random order: the first few stand for all. phase: (N,) s, when each edge was
+    scanned. forward: (3,) the way the vehicle drives, LiDAR frame.
     """
 
     camera: Camera
@@ -39,6 +41,8 @@ class FrameProblem:
     kind: torch.Tensor
     across: torch.Tensor
     shuffled: torch.Tensor
+    phase: torch.Tensor
+    forward: torch.Tensor
     maps: list[EdgeMap]
     cloud: PointCloud
 
@@ -47,14 +51,26 @@ class FrameProblem:
         return next(m for m in self.maps if m.sigma == sigma)
 
 
-def make_problem(edges: LidarEdges, maps: list[EdgeMap], cloud: PointCloud, seed: int,
+def make_problem(edges: LidarEdges, maps: list[EdgeMap], cloud: PointCloud, forward: np.ndarray, seed: int,
                  device: torch.device) -> FrameProblem:
-    """Move one frame's edges to the device; `seen_from` must follow before it is scored."""
+    """Move one frame's edges to the device; `seen_from` must follow before it is scored. forward: (3,)."""
     order = np.random.default_rng(seed).permutation(len(edges))
-    xyz, tip, weight, kind, shuffled = (torch.from_numpy(a).to(device) for a in (
-        edges.xyz, edges.tip, edges.weight, edges.kind, order))
-    return FrameProblem(maps[0].camera, xyz, tip, weight, kind, torch.zeros_like(xyz[:, :2]), shuffled, maps,
-                        cloud)
+    xyz, tip, weight, kind, shuffled, phase, ahead = (torch.from_numpy(a).to(device) for a in (
+        edges.xyz, edges.tip, edges.weight, edges.kind, order, scan_phase(edges.xyz, forward),
+        forward.astype(np.float32)))
+    return FrameProblem(maps[0].camera, xyz, tip, weight, kind, torch.zeros_like(xyz[:, :2]), shuffled, phase, ahead,
+                        maps, cloud)
+
+
+def driven(frame: FrameProblem, speed: torch.Tensor, delay: torch.Tensor) -> FrameProblem:
+    """The frame as it would have been measured from a vehicle that stood still; speed () m/s, delay () s."""
+    if float(speed) == 0:
+        return frame
+    shift = displacement(frame.phase, frame.forward, speed[None].to(frame.xyz), delay[None].to(frame.xyz))[0]
+    forward = frame.forward.cpu().numpy()
+    moved = float(speed) * (scan_phase(frame.cloud.xyz, forward) - float(delay))
+    cloud = replace(frame.cloud, xyz=frame.cloud.xyz + (moved[:, None] * forward).astype(np.float32))
+    return replace(frame, xyz=frame.xyz + shift, tip=frame.tip + shift, cloud=cloud)
 
 
 def seen_from(frame: FrameProblem, T_cam_lidar: torch.Tensor) -> FrameProblem:
@@ -128,9 +144,10 @@ def weight_in_view(frame: FrameProblem, T_cam_lidar: torch.Tensor) -> float:
 
 @dataclass(frozen=True)
 class Expansion:
-    """Second-order picture of the score at poses: value (S,), gradient (S, 6), hessian (S, 6, 6), in units of UNIT.
+    """Second-order picture of the score at S poses, in units, by the step of the pose and, where the vehicle's motion
+    is unknown too, by delay and speed: value (S,), gradient (S, D), hessian (S, D, D), D from 6 to 8.
 
-    pull: (S, N, 6) each edge's own gradient.
+    pull: (S, N, D) each edge's own gradient.
     """
 
     value: torch.Tensor
@@ -139,33 +156,61 @@ class Expansion:
     pull: torch.Tensor
 
 
-def expand(frame: FrameProblem, T_cam_lidar: torch.Tensor, sigmas: tuple[float, ...]) -> Expansion:
+def expand(frame: FrameProblem, T_cam_lidar: torch.Tensor, sigmas: tuple[float, ...],
+           motion: Motion | None = None) -> Expansion:
     """Value and derivatives of the mean score over the scales `sigmas`, at poses (S, 4, 4)."""
-    uv, valid, jacobian = linearise(frame, T_cam_lidar)
+    uv, valid, jacobian = linearise(frame, T_cam_lidar, motion)
     parts = [_expand_level(frame, uv, valid, jacobian, frame.level(sigma)) for sigma in sigmas]
     value, pull, hessian = (torch.stack(part).mean(0) for part in zip(*parts, strict=True))
     return Expansion(value, pull.sum(1), hessian, pull)
 
 
-def linearise(frame: FrameProblem, T_cam_lidar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Pixels uv (S, N, 2) of the edges, valid (S, N), and d uv / d step (S, N, 2, 6), for any camera model.
+@dataclass(frozen=True)
+class Motion:
+    """What S candidates assume of one frame: speed (S,) m/s and delay (S,) s. timed: the delay is an unknown."""
 
-    A pixel depends on a point's direction only, so that its derivative along the point itself vanishes; two
-    differences across give the rest.
+    speed: torch.Tensor
+    delay: torch.Tensor
+    timed: bool
+
+
+def linearise(frame: FrameProblem, T_cam_lidar: torch.Tensor,
+              motion: Motion | None = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Pixels uv (S, N, 2) of the edges, valid (S, N), and d uv / d unknowns (S, N, 2, D), for any camera model.
+
     """
     T = T_cam_lidar.to(frame.xyz)
-    turned = torch.matmul(frame.xyz, T[:, :3, :3].transpose(1, 2))  # (S, N, 3)
+    xyz = frame.xyz if motion is None else frame.xyz + displacement(
+        frame.phase, frame.forward, motion.speed.to(T), motion.delay.to(T))
+    turned = torch.matmul(xyz, T[:, :3, :3].transpose(1, 2))  # (S, N, 3)
     points = turned + T[:, None, :3, 3]
-    z = points[..., 2].clamp_min(_FRONT_M)
-    h = 0.01 * z
     uv, valid = frame.camera.project(points)
-    du_dx, du_dy = (_difference(frame.camera, points, axis, h) for axis in (0, 1))  # (S, N, 2)
-    du_dz = -(du_dx * points[..., :1] + du_dy * points[..., 1:2]) / z[..., None]
+    du_dx, du_dy, du_dz = _by_point(frame.camera, points)  # (S, N, 2) each
     qx, qy, qz = (turned[..., None, i] for i in range(3))
     jacobian = torch.stack([
         (du_dz * qy - du_dy * qz) * UNIT[0], (du_dx * qz - du_dz * qx) * UNIT[1], (du_dy * qx - du_dx * qy) * UNIT[2],
         du_dx * UNIT[3], du_dy * UNIT[4], du_dz * UNIT[5]], -1)
+    if motion is not None:
+        by_motion = derivatives(frame.phase, frame.forward, motion.speed.to(T), motion.delay.to(T), motion.timed)
+        in_camera = torch.matmul(T[:, None, :3, :3], by_motion)  # (S, N, 3, 1 or 2)
+        jacobian = torch.cat([jacobian, torch.stack([du_dx, du_dy, du_dz], -1) @ in_camera], -1)
     return uv, valid & (points[..., 2] > _FRONT_M), jacobian
+
+
+def _by_point(camera: Camera, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Derivatives (S, N, 2) of the pixels of points (S, N, 3) by x, y and z, for any camera model.
+
+    A pixel depends on a point's direction only, so that its derivative along the point itself vanishes; the other two
+    are plain for a pinhole, and differences for a lens.
+    """
+    z = points[..., 2].clamp_min(_FRONT_M)
+    if camera.model == "none":
+        across, none = 1 / z, torch.zeros_like(z)
+        du_dx = torch.stack([float(camera.K[0, 0]) * across, none], -1)
+        du_dy = torch.stack([float(camera.K[0, 1]) * across, float(camera.K[1, 1]) * across], -1)
+    else:
+        du_dx, du_dy = (_difference(camera, points, axis, 0.01 * z) for axis in (0, 1))
+    return du_dx, du_dy, -(du_dx * points[..., :1] + du_dy * points[..., 1:2]) / z[..., None]
 
 
 def _difference(camera: Camera, points: torch.Tensor, axis: int, h: torch.Tensor) -> torch.Tensor:
@@ -186,7 +231,7 @@ def _nearest_pixel(uv: torch.Tensor, valid: torch.Tensor, level: EdgeMap) -> tup
 
 def _expand_level(frame: FrameProblem, uv: torch.Tensor, valid: torch.Tensor, jacobian: torch.Tensor,
                   level: EdgeMap) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Value (S,), pulls (S, N, 6) and Hessian (S, 6, 6) at one scale, by the maps' own second-order expansion."""
+    """Value (S,), pulls (S, N, D) and Hessian (S, D, D) at one scale, by the maps' own second-order expansion."""
     factor = torch.tensor([level.camera.width / frame.camera.width, level.camera.height / frame.camera.height],
                           dtype=uv.dtype, device=uv.device)
     row, rest = _nearest_pixel(uv * factor + 0.5 * factor - 0.5, valid, level)
@@ -196,7 +241,7 @@ def _expand_level(frame: FrameProblem, uv: torch.Tensor, valid: torch.Tensor, ja
     value = (m + mu * a + mv * b).sum(1)
     slope = torch.stack([mu + muu * a + muv * b, mv + muv * a + mvv * b], -1) * factor  # (S, N, 2) per working pixel
     J = jacobian
-    pull = (slope[..., None] * J).sum(2)  # (S, N, 6)
+    pull = (slope[..., None] * J).sum(2)  # (S, N, D)
     bend_u = (factor[0] ** 2 * muu)[..., None] * J[:, :, 0] + (factor[0] * factor[1] * muv)[..., None] * J[:, :, 1]
     bend_v = (factor[0] * factor[1] * muv)[..., None] * J[:, :, 0] + (factor[1] ** 2 * mvv)[..., None] * J[:, :, 1]
     hessian = J[:, :, 0].transpose(1, 2) @ bend_u + J[:, :, 1].transpose(1, 2) @ bend_v

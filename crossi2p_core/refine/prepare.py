@@ -39,7 +39,8 @@ def prepare_frame(sample: Sample, prior: Prior, config: RefineConfig, device: to
         raise Unusable(f"{sample.name}: {len(edges)} LiDAR edges lie near the camera's view ({MIN_EDGES} are the "
                        f"least, {len(cloud)} points); is the guess right, does the LiDAR look where the camera does?")
     maps = edge_maps(view, config.image, device)
-    return make_problem(edges, maps, cloud, config.seed, device)
+    forward = prior.T_cam_lidar[2, :3]  # the optical axis: most cameras look where the vehicle drives
+    return make_problem(edges, maps, cloud, np.asarray(forward), config.seed, device)
 
 
 def _near_view(cloud: PointCloud, camera: Camera, prior: Prior) -> np.ndarray:

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 
-from .config import SearchConfig
-from .objective import Expansion, FrameProblem, expand, move, score, seen_from, step_between
+from .climb import Bounds, Candidates, climb, standing
+from .config import DriveConfig, SearchConfig
+from .drive import Drive, timed
+from .objective import FrameProblem, driven, move, score, seen_from, step_between
 
-_LARGEST_STEP = 0.5  # UNIT
-_CONVERGED = 0.002  # UNIT: no step is larger than this
 _STILL = 0.02  # UNIT
 _NEW_VIEW = 0.2  # UNIT: a smaller move changes neither what is hidden nor how edges run
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """How far the truth may be from the start: degrees and decimetres, and the prior's strength."""
-
-    deg: float
-    dm: float
-    strength: float
-
-    def spread(self, like: torch.Tensor) -> torch.Tensor:
-        """Standard deviations (6,) of the prior: half the bounds, not less than 0.3 deg and 0.4 dm."""
-        return torch.tensor([max(0.5 * self.deg, 0.3)] * 3 + [max(0.5 * self.dm, 0.4)] * 3).to(like)
-
-    def penalty(self, T_start: torch.Tensor, T: torch.Tensor) -> torch.Tensor:
-        """(S,) what leaving the start costs in units of score."""
-        away = step_between(T_start, T)
-        return 0.5 * self.strength * ((away / self.spread(away)) ** 2).sum(-1)
 
 
 def wide_search(frames: list[FrameProblem], T_start: torch.Tensor, bounds: Bounds, config: SearchConfig,
@@ -47,65 +29,33 @@ def wide_search(frames: list[FrameProblem], T_start: torch.Tensor, bounds: Bound
     # 2. follow the best distinct ones uphill, coarse scale first, fewer at each
     apart = torch.tensor([min(0.5 * bounds.deg, 0.6)] * 3 + [min(0.5 * bounds.dm, 1.0)] * 3).to(T_start)
     poses = poses[_distinct(poses, values - bounds.penalty(T_start, poses), apart, config.starts)]
-    poses, values = climb(frames, T_start, poses, (scales[-1],), bounds, config.iterations)
-    poses = poses[_distinct(poses, values, 0.3 * apart, config.finalists)]
-    poses, values = climb(frames, T_start, poses, (scales[-2],), bounds, config.iterations)
-    return poses[values.argsort(descending=True)]
+    at, values = climb(frames, T_start, standing(poses, len(frames)), (scales[-1],), bounds, config.iterations)
+    at = at[_distinct(at.T, values, 0.3 * apart, config.finalists)]
+    at, values = climb(frames, T_start, at, (scales[-2],), bounds, config.iterations)
+    return at.T[values.argsort(descending=True)]
 
 
-def fine_search(frames: list[FrameProblem], T_start: torch.Tensor, poses: torch.Tensor, bounds: Bounds,
-                config: SearchConfig, scales: tuple[float, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The best pose (4, 4) near the candidates (S, 4, 4), and the values (S,) that they reached."""
-    poses, _ = climb(frames, T_start, poses, (scales[1],), bounds, config.iterations)
-    poses, values = climb(frames, T_start, poses, scales[:2], bounds, config.iterations)
-    return poses[values.argmax()], values
+def fine_search(frames: list[FrameProblem], T_start: torch.Tensor, at: Candidates, bounds: Bounds,
+                config: SearchConfig, scales: tuple[float, ...], drive: DriveConfig | None) -> Candidates:
+    """The best candidate of those near the given ones, as a batch of one."""
+    at, values = climb(frames, T_start, at, (scales[1],), bounds, config.iterations, drive)
+    at, values = climb(frames, T_start, at, scales[:2], bounds, config.iterations, drive)
+    return at[values.argmax()[None]]
 
 
-def climb(frames: list[FrameProblem], T_start: torch.Tensor, poses: torch.Tensor, sigmas: tuple[float, ...],
-          bounds: Bounds, iterations: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Damped Newton ascent (Levenberg's damping, negative curvature reflected) of all poses (S, 4, 4) at once.
+def driving_too(poses: torch.Tensor, frames: int, config: DriveConfig | None) -> Candidates:
+    """Candidates at poses (S, 4, 4): each once standing still and once driving ahead, or with many frames between.
 
-    Returns the poses and their values (S,); no value is below that of its start.
+    One frame's speed has more than one maximum; of many frames each finds its own from half way.
     """
-    here = _posterior(frames, T_start, poses, sigmas, bounds)
-    damping = torch.full_like(here.value, 0.01)
-    for _ in range(iterations):
-        step = _newton_step(here, damping)
-        if float(step.abs().max()) < _CONVERGED:
-            break
-        trial = move(poses, step)
-        there = _posterior(frames, T_start, trial, sigmas, bounds)
-        better = there.value > here.value
-        poses = torch.where(better[:, None, None], trial, poses)
-        here = Expansion(torch.where(better, there.value, here.value),
-                         torch.where(better[:, None], there.gradient, here.gradient),
-                         torch.where(better[:, None, None], there.hessian, here.hessian), here.pull)
-        damping = torch.where(better, damping * 0.3, damping * 8).clamp(1e-4, 1e3)
-    return poses, here.value
-
-
-def _posterior(frames: list[FrameProblem], T_start: torch.Tensor, poses: torch.Tensor, sigmas: tuple[float, ...],
-               bounds: Bounds) -> Expansion:
-    """Mean score of the frames less the prior's penalty, with derivatives in float64."""
-    n = len(frames)
-    value, gradient, hessian = (torch.zeros(shape, dtype=poses.dtype, device=poses.device) for shape in (
-        (len(poses),), (len(poses), 6), (len(poses), 6, 6)))
-    for frame in frames:
-        part = expand(frame, poses, sigmas)
-        value, gradient, hessian = value + part.value / n, gradient + part.gradient / n, hessian + part.hessian / n
-    away, spread = step_between(T_start, poses), bounds.spread(poses)
-    return Expansion(value - bounds.penalty(T_start, poses), gradient - bounds.strength * away / spread**2,
-                     hessian - torch.diag(bounds.strength / spread**2), part.pull)
-
-
-def _newton_step(at: Expansion, damping: torch.Tensor) -> torch.Tensor:
-    """Ascent steps (S, 6), none larger than `_LARGEST_STEP`."""
-    curvature, axes = torch.linalg.eigh(-0.5 * (at.hessian + at.hessian.transpose(1, 2)))
-    curvature = curvature.abs().clamp_min(1e-3)
-    curvature = curvature + damping[:, None] * curvature.amax(1, keepdim=True)
-    along = (axes.transpose(1, 2) @ at.gradient[:, :, None])[..., 0] / curvature
-    step = (axes @ along[:, :, None])[..., 0]
-    return step * (_LARGEST_STEP / step.abs().amax(1, keepdim=True).clamp_min(_LARGEST_STEP))
+    at = standing(poses, frames)
+    if config is None:
+        return at
+    ahead = torch.full_like(at.drive.speed, config.guess_m_s)
+    if timed(frames):
+        return Candidates(at.T, Drive(0.5 * ahead, at.drive.delay))
+    return Candidates(torch.cat([at.T, at.T]),
+                      Drive(torch.cat([at.drive.speed, ahead]), torch.cat([at.drive.delay, at.drive.delay])))
 
 
 def _distinct(poses: torch.Tensor, values: torch.Tensor, apart: torch.Tensor, most: int) -> list[int]:
@@ -119,17 +69,28 @@ def _distinct(poses: torch.Tensor, values: torch.Tensor, apart: torch.Tensor, mo
     return chosen
 
 
-def settle(frames: list[FrameProblem], T_start: torch.Tensor, T: torch.Tensor, bounds: Bounds, config: SearchConfig,
-           scales: tuple[float, ...]) -> tuple[torch.Tensor, list[FrameProblem]]:
-    """Repeat the fine search, with occlusion and normals as seen from the present pose, until it stands still."""
-    seen_at = T
-    frames = [seen_from(f, T) for f in frames]
+def settle(frames: list[FrameProblem], T_start: torch.Tensor, at: Candidates, bounds: Bounds, config: SearchConfig,
+           scales: tuple[float, ...], drive: DriveConfig | None) -> tuple[Candidates, list[FrameProblem]]:
+    """Climb on at the finest scales, occlusion and normals as seen from the present pose, until it stands still."""
+    seen_at = at
+    frames = look_again(frames, at)
     for _ in range(config.rounds if len(frames) > 1 else 1):
-        moved, _ = fine_search(frames, T_start, T[None], bounds, config, scales)
-        step, since_seen = (float(step_between(a, moved[None]).abs().max()) for a in (T, seen_at))
-        T = moved
+        moved, _ = climb(frames, T_start, at, scales[:2], bounds, config.iterations, drive)
+        step, since_seen = (float(step_between(a.T[0], moved.T).abs().max()) for a in (at, seen_at))
+        at = moved
         if step < _STILL:
             break
         if since_seen > _NEW_VIEW:
-            seen_at, frames = T, [seen_from(f, T) for f in frames]
-    return T, frames
+            seen_at, frames = at, look_again(frames, at)
+    return at, frames
+
+
+def look_again(frames: list[FrameProblem], at: Candidates) -> list[FrameProblem]:
+    """The frames as measured, with occlusion and normals as a candidate (one) sees them."""
+    views = [seen_from(frame, at.T[0]) for frame in straightened(frames, at)]
+    return [replace(frame, across=view.across) for frame, view in zip(frames, views, strict=True)]
+
+
+def straightened(frames: list[FrameProblem], at: Candidates) -> list[FrameProblem]:
+    """The frames without what a candidate (one) takes for the vehicle's motion."""
+    return [driven(frame, at.drive.speed[0, i], at.drive.delay[0]) for i, frame in enumerate(frames)]

@@ -5,33 +5,43 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .climb import Bounds, Candidates, frame_motion, unknowns
+from .config import DriveConfig
+from .drive import penalty
 from .objective import UNIT, FrameProblem, expand, linearise
-from .search import Bounds
 
-_INFLATION = 2.0  # measured on KITTI: errors over their sandwich sigmas; edges of one object repeat each other's error
+_INFLATION = 1.6  # measured on KITTI: errors over their sandwich sigmas; edges of one object repeat each other's error
 _FLOOR = (0.04,) * 3 + (0.08,) * 3  # UNIT: what the maps' pixels and the reference calibration leave
 _BLOCKS = (8, 3)  # of an image, columns by rows: edges of one block belong together and are not counted as independent
 
 
-def pose_covariance(frames: list[FrameProblem], T_cam_lidar: torch.Tensor, sigmas: tuple[float, ...],
-                    prior_information: torch.Tensor) -> np.ndarray:
-    """(6, 6) of steps (rotation vector, translation) at an optimum T (4, 4), in units of UNIT.
+def pose_covariance(frames: list[FrameProblem], at: Candidates, sigmas: tuple[float, ...],
+                    prior_information: torch.Tensor, drive: DriveConfig | None) -> np.ndarray:
+    """(6, 6) of steps (rotation vector, translation) at an optimum (one candidate), in units of UNIT.
 
-    The sandwich of an M-estimator, H^-1 M H^-1 (Huber 1967): H the curvature of the score and of the prior (6,), M the
-    scatter of the gradients that independent blocks of the images contribute.
+    The sandwich of an M-estimator, H^-1 M H^-1 (Huber 1967): H the curvature of the score and of the priors, M the
+    scatter of the gradients that independent blocks of the images contribute. Unknown speeds and delay are among the
+    unknowns, so that the pose's share of the inverse knows of them.
     """
     n = len(frames)
-    curvature = torch.diag(prior_information).double().cpu()
-    scatter = torch.zeros(6, 6, dtype=torch.float64)
-    for frame in frames:
-        at = expand(frame, T_cam_lidar[None], sigmas)
-        curvature = curvature - at.hessian[0].double().cpu() / n
-        pulls = _block_sums(frame, T_cam_lidar, at.pull[0]).double().cpu() / n  # (blocks, 6)
-        scatter = scatter + pulls.T @ pulls
+    information = prior_information.double().cpu()
+    if drive is not None:
+        information = torch.cat([information, drive.weight / n * penalty(at.drive, drive)[2][0].double().cpu()])
+    curvature = torch.diag(information)
+    scatter = torch.zeros_like(curvature)
+    for index, frame in enumerate(frames):
+        part = expand(frame, at.T, sigmas, frame_motion(at.drive, index, drive))
+        columns = unknowns(index, n, part.gradient.shape[1])
+        hessian = part.hessian[0].double().cpu()
+        if drive is not None:
+            hessian[-1, -1] = hessian[-1, -1].clamp_max(0)  # a speed on a saddle is held by its prior alone
+        curvature[columns[:, None], columns] -= hessian / n
+        pulls = _block_sums(frame, at.T[0], part.pull[0]).double().cpu() / n  # (blocks, D)
+        scatter[columns[:, None], columns] += pulls.T @ pulls
     values, axes = torch.linalg.eigh(0.5 * (curvature + curvature.T))
-    inverse = axes @ torch.diag(1 / values.clamp_min(1e-3)) @ axes.T
+    inverse = axes @ torch.diag(1 / values.abs().clamp_min(1e-3)) @ axes.T
     floor = torch.tensor(_FLOOR, dtype=torch.float64) ** 2 / n
-    return (_INFLATION**2 * (inverse @ scatter @ inverse) + torch.diag(floor)).numpy()
+    return (_INFLATION**2 * (inverse @ scatter @ inverse)[:6, :6] + torch.diag(floor)).numpy()
 
 
 def combine_with_prior(step: np.ndarray, covariance: np.ndarray, bounds: Bounds) -> tuple[np.ndarray, np.ndarray]:
@@ -46,11 +56,11 @@ def combine_with_prior(step: np.ndarray, covariance: np.ndarray, bounds: Bounds)
 
 
 def _block_sums(frame: FrameProblem, T_cam_lidar: torch.Tensor, pull: torch.Tensor) -> torch.Tensor:
-    """Gradients (N, 6) summed per block of the image: (blocks, 6)."""
+    """Gradients (N, D) summed per block of the image: (blocks, D)."""
     uv, valid, _ = linearise(frame, T_cam_lidar[None])
     column = (uv[0, :, 0] * _BLOCKS[0] / frame.camera.width).long().clamp(0, _BLOCKS[0] - 1)
     row = (uv[0, :, 1] * _BLOCKS[1] / frame.camera.height).long().clamp(0, _BLOCKS[1] - 1)
-    sums = torch.zeros(_BLOCKS[0] * _BLOCKS[1], 6, dtype=pull.dtype, device=pull.device)
+    sums = torch.zeros(_BLOCKS[0] * _BLOCKS[1], pull.shape[1], dtype=pull.dtype, device=pull.device)
     return sums.index_add_(0, row * _BLOCKS[0] + column, pull * valid[0, :, None])
 
 
