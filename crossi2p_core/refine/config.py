@@ -44,7 +44,7 @@ class SearchConfig:
     """How the pose is searched. Steps are in units of (1 deg, 1 dm)."""
 
     samples: int = option(3000, low=1, high=1000000)  # random poses scored first when the start may be far off
-    sample_edges: int = option(2000, low=10, high=1000000)  # of one frame; of n frames this over sqrt(n)
+    sample_edges: int = option(3000, low=10, high=1000000)  # at the coarsest scale; of n frames this over sqrt(n)
     starts: int = option(24, low=1, high=1000)  # distinct poses followed uphill at the coarsest scale
     finalists: int = option(6, low=1, high=1000)  # of those, followed at the middle scale
     wide_frames: int = option(10, low=1, high=1000)  # many frames: the wide search looks at these only

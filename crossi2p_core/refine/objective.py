@@ -107,27 +107,32 @@ def step_between(T_from: torch.Tensor, T_to: torch.Tensor) -> torch.Tensor:
     return step / torch.tensor(UNIT, dtype=step.dtype, device=step.device)
 
 
-def score(frame: FrameProblem, T_cam_lidar: torch.Tensor, sigma: float, most: int | None = None) -> torch.Tensor:
-    """Mean edge strength (S,) under the projected edges, for poses (S, 4, 4); outside the image counts 0.
-
-    most: so many random edges stand for all of them.
-    """
-    xyz, across = frame.xyz, frame.across
-    if most is not None and most < len(xyz):
-        chosen = frame.shuffled[:most]
-        xyz, across = xyz[chosen], across[chosen] * (len(frame.xyz) / most)
+def score(frame: FrameProblem, T_cam_lidar: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Mean edge strength (S,) under the projected edges, for poses (S, 4, 4); outside the image counts 0."""
     level = frame.level(sigma)
     values = level.table[:, :, 0]  # (H W + 1, 2)
-    if len(T_cam_lidar) * len(xyz) > len(values):
+    if len(T_cam_lidar) * len(frame.xyz) > len(values):
         values = values.float()  # worth it where most of the map is read
     out = []
-    for T in T_cam_lidar.to(xyz).split(max(1, _CHUNK // max(1, len(xyz)))):
-        points = torch.matmul(xyz, T[:, :3, :3].transpose(1, 2)) + T[:, None, :3, 3]  # (S, N, 3)
+    for T in T_cam_lidar.to(frame.xyz).split(max(1, _CHUNK // max(1, len(frame.xyz)))):
+        points = torch.matmul(frame.xyz, T[:, :3, :3].transpose(1, 2)) + T[:, None, :3, 3]  # (S, N, 3)
         uv, valid = level.camera.project(points)
         index, _ = _nearest_pixel(uv, valid & (points[..., 2] > _FRONT_M), level)
         strength = values.index_select(0, index.reshape(-1)).view(*index.shape, 2).float()
-        out.append(torch.einsum("snc,nc->s", strength, across))
+        out.append(torch.einsum("snc,nc->s", strength, frame.across))
     return torch.cat(out)
+
+
+def sparse(frame: FrameProblem, most: int) -> FrameProblem:
+    """The frame with at most so many random edges that stand for all of them."""
+    count = len(frame.xyz)
+    if count <= most:
+        return frame
+    few = frame.shuffled[:most]
+    scale = count / most
+    return replace(frame, xyz=frame.xyz[few], tip=frame.tip[few], weight=frame.weight[few] * scale,
+                   kind=frame.kind[few], across=frame.across[few] * scale, phase=frame.phase[few],
+                   shuffled=torch.arange(most, device=few.device))
 
 
 def restrict(frame: FrameProblem, kinds: tuple[int, ...]) -> FrameProblem:

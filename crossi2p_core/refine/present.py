@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .objective import FrameProblem, move, score
+from .objective import FrameProblem, move, score, sparse
 
 _NEARBY = (0.4,) * 6  # UNIT: 0.4 deg, 4 cm; half of that tells 0.5 deg and 5 cm less well from none
 _POSES = 200
@@ -23,5 +23,5 @@ def doubt(frames: list[FrameProblem], T_cam_lidar: torch.Tensor, sigma: float, s
     steps[0] = 0
     poses = move(T_cam_lidar.expand(_POSES, 4, 4), steps.to(T_cam_lidar))
     most = _EDGES // len(frames)
-    values = torch.stack([score(frame, poses, sigma, most) for frame in frames]).sum(0)
+    values = torch.stack([score(sparse(frame, most), poses, sigma) for frame in frames]).sum(0)
     return float((values[1:] > values[0]).double().mean())

@@ -9,7 +9,7 @@ import torch
 from .climb import Bounds, Candidates, climb, standing
 from .config import DriveConfig, SearchConfig
 from .drive import Drive, timed
-from .objective import FrameProblem, driven, move, score, seen_from, step_between
+from .objective import FrameProblem, driven, move, score, seen_from, sparse, step_between
 
 _STILL = 0.02  # UNIT
 _NEW_VIEW = 0.2  # UNIT: a smaller move changes neither what is hidden nor how edges run
@@ -18,18 +18,18 @@ _NEW_VIEW = 0.2  # UNIT: a smaller move changes neither what is hidden nor how e
 def wide_search(frames: list[FrameProblem], T_start: torch.Tensor, bounds: Bounds, config: SearchConfig,
                 scales: tuple[float, ...], seed: int) -> torch.Tensor:
     """Promising poses (S, 4, 4), best first, from a start (4, 4) that may be wrong by the bounds."""
+    few = [sparse(frame, int(config.sample_edges / len(frames) ** 0.5)) for frame in frames]
     # 1. score random poses around the start at the coarsest scale
     generator = torch.Generator().manual_seed(seed)
     steps = torch.randn(config.samples, 6, generator=generator, dtype=torch.float64)
     steps *= 0.5 * torch.tensor([bounds.deg] * 3 + [bounds.dm] * 3, dtype=torch.float64)
     steps[0] = 0
     poses = move(T_start.expand(config.samples, 4, 4), steps.to(T_start))
-    most = int(config.sample_edges / len(frames) ** 0.5)
-    values = sum(score(f, poses, scales[-1], most) for f in frames) / len(frames)
+    values = sum(score(f, poses, scales[-1]) for f in few) / len(few)
     # 2. follow the best distinct ones uphill, coarse scale first, fewer at each
     apart = torch.tensor([min(0.5 * bounds.deg, 0.6)] * 3 + [min(0.5 * bounds.dm, 1.0)] * 3).to(T_start)
     poses = poses[_distinct(poses, values - bounds.penalty(T_start, poses), apart, config.starts)]
-    at, values = climb(frames, T_start, standing(poses, len(frames)), (scales[-1],), bounds, config.iterations)
+    at, values = climb(few, T_start, standing(poses, len(few)), (scales[-1],), bounds, config.iterations)
     at = at[_distinct(at.T, values, 0.3 * apart, config.finalists)]
     at, values = climb(frames, T_start, at, (scales[-2],), bounds, config.iterations)
     return at.T[values.argsort(descending=True)]
