@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import time
 from collections.abc import Iterator
@@ -64,7 +65,8 @@ def _measure(data: str, seeds: range, jobs: int) -> None:
     done = {_key(json.loads(line)["run"]) for line in RECORDS.open()} if RECORDS.exists() else set()
     todo = [run for seed in seeds for run in _runs(data, seed) if _key(asdict(run)) not in done]
     begin = time.perf_counter()
-    with ProcessPoolExecutor(jobs, initializer=_one_thread) as pool, RECORDS.open("a") as file:
+    fresh = multiprocessing.get_context("spawn")  # a forked process would inherit cv2's threads without their threads
+    with ProcessPoolExecutor(jobs, fresh, initializer=_one_thread) as pool, RECORDS.open("a") as file:
         for count, record in enumerate(pool.map(_execute, [data] * len(todo), todo, chunksize=8), 1):
             file.write(json.dumps(record) + "\n")
             file.flush()
