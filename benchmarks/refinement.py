@@ -65,7 +65,7 @@ def _measure(data: str, seeds: range, jobs: int) -> None:
     done = {_key(json.loads(line)["run"]) for line in RECORDS.open()} if RECORDS.exists() else set()
     todo = [run for seed in seeds for run in _runs(data, seed) if _key(asdict(run)) not in done]
     begin = time.perf_counter()
-    fresh = multiprocessing.get_context("spawn")  # a forked process would inherit cv2's threads without their threads
+    fresh = multiprocessing.get_context("spawn")  # a forked process inherits cv2's locks but not its threads
     with ProcessPoolExecutor(jobs, fresh, initializer=_one_thread) as pool, RECORDS.open("a") as file:
         for count, record in enumerate(pool.map(_execute, [data] * len(todo), todo, chunksize=8), 1):
             file.write(json.dumps(record) + "\n")
