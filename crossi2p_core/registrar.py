@@ -100,4 +100,4 @@ def _as_registration(found: Alignment) -> Registration:
     return Registration(
         found.T_cam_lidar, found.covariance, found.status, found.reason, found.cost_before, found.cost_after,
         found.residuals.edges, found.residuals.found, found.residuals.median_px, found.overlap, found.timings,
-        found.doubt_before)
+        found.doubt_before, found.speeds)

@@ -213,6 +213,8 @@ class Registration:
     registration hands its prior on. cost: the refinement's own criterion, lower is better.
     overlap: share of the usable cloud inside the image. doubt_before: share of small moves away from the prior that
     fit better, near 0 where the prior was right already. timings: seconds per stage.
+    speeds: m/s along the optical axis at which the vehicle seems to have driven during each usable frame's scan, what
+    bent its cloud; none where that was not asked.
     """
 
     T_cam_lidar: Array
@@ -227,3 +229,4 @@ class Registration:
     overlap: float = float("nan")
     timings: dict[str, float] = field(default_factory=dict)
     doubt_before: float = float("nan")
+    speeds: tuple[float, ...] = ()

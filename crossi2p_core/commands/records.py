@@ -38,6 +38,7 @@ def make_record(name: str, start: np.ndarray, result: Registration, truth: np.nd
         "inliers": result.inliers,
         "overlap": result.overlap,
         "doubt_before": result.doubt_before,
+        "speeds_m_s": list(result.speeds),
         "timings_s": result.timings,
         "seconds": seconds,
         "T_cam_lidar": result.T_cam_lidar,

@@ -105,7 +105,16 @@ def prepare(source: Source, out: str | Path, progress: Callable[[int, int], None
     finally:  # also on Ctrl-C: what is finished counts
         if written:
             _write_index(index, out)
+        else:
+            _release_if_empty(out)
     return written
+
+
+def _release_if_empty(out: Path) -> None:
+    """Leave nothing behind where not even the first frame could be written."""
+    if out.is_dir() and [path.name for path in out.iterdir()] == [ORIGIN]:
+        (out / ORIGIN).unlink()
+        out.rmdir()
 
 
 def _resumable_index(source: Source, out: Path) -> dict[str, Any]:

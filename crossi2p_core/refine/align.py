@@ -39,6 +39,7 @@ class Alignment:
     overlap: float
     doubt_before: float = float("nan")
     evidence: Evidence | None = None
+    speeds: tuple[float, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
 
 
@@ -76,7 +77,8 @@ def align(samples: Sequence[Sample], prior: Prior, config: RefineConfig, device:
         "; ".join([verdict.reason, *unusable]), -evidence.score_start,
         -(evidence.score_start if verdict.keep_start else evidence.score_found), residuals,
         overlap(samples[0].cloud, samples[0].camera, T_cam_lidar),
-        doubt(at_start, start, config.image.scales_px[0], config.seed), evidence, timings)
+        doubt(at_start, start, config.image.scales_px[0], config.seed), evidence,
+        tuple(agreed.candidate.drive.speed[0].tolist()) if drive is not None else (), timings)
 
 
 def _prepare(samples: Sequence[Sample], prior: Prior, config: RefineConfig,
