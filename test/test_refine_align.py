@@ -16,6 +16,7 @@ from crossi2p_core.refine import objective
 from crossi2p_core.refine.align import align
 from crossi2p_core.refine.climb import Bounds, climb, posterior, standing
 from crossi2p_core.refine.config import DriveConfig, RefineConfig
+from crossi2p_core.refine.expansion import expand, linearise
 from crossi2p_core.refine.judge import Evidence, judge
 from crossi2p_core.refine.prepare import prepare_frame
 from crossi2p_core.refine.present import doubt
@@ -56,12 +57,12 @@ def test_the_pixels_derivative_is_that_of_finite_differences(problem: objective.
     camera = Camera(problem.camera.K, problem.camera.width, problem.camera.height, model, np.array(D))
     frame = replace(problem, camera=camera, xyz=problem.xyz.double())
     T = torch.from_numpy(drive[0].T_cam_lidar)[None]
-    _, valid, jacobian = objective.linearise(frame, T)
+    _, valid, jacobian = linearise(frame, T)
     assert valid[0].sum() > 500
     for axis in range(6):
         step = torch.zeros(1, 6, dtype=torch.float64)
         step[0, axis] = 1e-3
-        ahead, back = (objective.linearise(frame, objective.move(T, s))[0] for s in (step, -step))
+        ahead, back = (linearise(frame, objective.move(T, s))[0] for s in (step, -step))
         numeric = (ahead - back) / 2e-3
         error = (numeric - jacobian[..., axis])[valid].norm(dim=-1)
         assert float((error / (1 + numeric[valid].norm(dim=-1))).max()) < 5e-3
@@ -69,10 +70,10 @@ def test_the_pixels_derivative_is_that_of_finite_differences(problem: objective.
 
 def test_expansion_tells_how_the_score_changes(problem: objective.FrameProblem, drive: list[Sample]) -> None:
     T = torch.from_numpy(drive[0].T_cam_lidar)[None]
-    at = objective.expand(problem, T, FINE)
+    at = expand(problem, T, FINE)
     generator = torch.Generator().manual_seed(0)
     steps = 0.03 * torch.randn(40, 6, generator=generator, dtype=torch.float64)
-    truth = objective.expand(problem, objective.move(T.expand(40, 4, 4), steps), FINE).value - at.value
+    truth = expand(problem, objective.move(T.expand(40, 4, 4), steps), FINE).value - at.value
     s = steps.float()
     told = s @ at.gradient[0] + 0.5 * ((s @ at.hessian[0]) * s).sum(-1)
     assert float(torch.corrcoef(torch.stack([truth, told]))[0, 1]) > 0.97

@@ -16,7 +16,7 @@ from crossi2p_core.refine.align import align
 from crossi2p_core.refine.climb import Bounds, climb, posterior, standing
 from crossi2p_core.refine.config import RefineConfig
 from crossi2p_core.refine.drive import Drive, scan_phase
-from crossi2p_core.refine.objective import Motion
+from crossi2p_core.refine.expansion import Motion, linearise
 from crossi2p_core.refine.prepare import prepare_frame
 from crossi2p_core.types import Prior, Sample
 
@@ -53,13 +53,12 @@ def test_left_is_scanned_before_right_and_a_revolution_takes_a_tenth_of_a_second
 
 @given(st.floats(-5, 30), st.floats(-0.02, 0.02))
 @settings(max_examples=20, deadline=None)
-def test_driving_bends_a_cloud_and_is_undone(speed: float, delay: float) -> None:
-    sample = open_source("synthetic:street?seed=3&frames=1&camera=kitti")[0]
-    frame = prepare_frame(sample, Prior(sample.T_cam_lidar), CONFIG, CPU)
-    back = objective.driven(replace(frame, cloud=bent(replace(sample, cloud=frame.cloud), speed, delay).cloud),
-                            torch.tensor(speed), torch.tensor(delay))
+def test_driving_bends_a_cloud_and_is_undone(problem: objective.FrameProblem, street: list[Sample], speed: float,
+                                             delay: float) -> None:
+    moved = replace(problem, cloud=bent(replace(street[0], cloud=problem.cloud), speed, delay).cloud)
+    back = objective.driven(moved, torch.tensor(speed), torch.tensor(delay))
     # phases are those of the bent points; they turn by centimetres only
-    assert np.abs(back.cloud.xyz - frame.cloud.xyz).max() < 0.02 + 0.001 * speed**2
+    assert np.abs(back.cloud.xyz - problem.cloud.xyz).max() < 0.02 + 0.001 * speed**2
 
 
 def test_pixels_follow_speed_and_delay_as_finite_differences_say(problem: objective.FrameProblem,
@@ -67,11 +66,11 @@ def test_pixels_follow_speed_and_delay_as_finite_differences_say(problem: object
     frame = replace(problem, xyz=problem.xyz.double(), phase=problem.phase.double(), forward=problem.forward.double())
     T = torch.from_numpy(street[0].T_cam_lidar)[None]
     speed, delay = torch.tensor([9.0], dtype=torch.float64), torch.tensor([0.003], dtype=torch.float64)
-    _, valid, jacobian = objective.linearise(frame, T, Motion(speed, delay, True))
+    _, valid, jacobian = linearise(frame, T, Motion(speed, delay, True))
     assert jacobian.shape[-1] == 8
     assert valid.sum() > 500
     for column, (ds, dd) in {6: (0.0, 1e-4), 7: (1e-2, 0.0)}.items():
-        ahead, back = (objective.linearise(frame, T, Motion(speed + sign * ds, delay + sign * dd, True))[0]
+        ahead, back = (linearise(frame, T, Motion(speed + sign * ds, delay + sign * dd, True))[0]
                        for sign in (1, -1))
         unit = driving.DELAY_UNIT / 1e-4 if dd else driving.SPEED_UNIT / 1e-2
         numeric = 0.5 * unit * (ahead - back)

@@ -9,7 +9,8 @@ import torch
 from . import drive as driving
 from .config import DriveConfig
 from .drive import Drive, parked, timed
-from .objective import FrameProblem, Motion, expand, move, step_between
+from .expansion import Motion, expand
+from .objective import FrameProblem, move, step_between
 
 _LARGEST_STEP = 0.5  # units
 _CONVERGED = 0.002  # units: no step is larger than this

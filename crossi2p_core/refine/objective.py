@@ -1,4 +1,4 @@
-"""How well a pose lays a cloud's edges onto an image's: value, gradient and Hessian for many poses at once.
+"""How well a pose lays a cloud's edges onto an image's, for many poses at once.
 
 Poses are moved by steps of (rotation vector, translation): R' = exp(w) R, t' = t + d, so that turning the camera does
 not drag the cloud along. Steps are in units of (1 deg, 1 dm), about equally visible in an image.
@@ -15,12 +15,12 @@ import torch
 from ..geometry import se3
 from ..geometry.visibility import visible_mask
 from ..types import Camera, PointCloud
-from .drive import derivatives, displacement, scan_phase
+from .drive import displacement, scan_phase
 from .image_edges import EdgeMap
 from .lidar_edges import LidarEdges
 
 UNIT = (math.radians(1.0),) * 3 + (0.1,) * 3  # of a step: rad, m
-_FRONT_M = 0.3
+FRONT_M = 0.3  # points nearer to the camera's plane are behind it for us
 _CHUNK = 1 << 21  # edges x poses scored at once: memory stays below 200 MB
 
 
@@ -117,7 +117,7 @@ def score(frame: FrameProblem, T_cam_lidar: torch.Tensor, sigma: float) -> torch
     for T in T_cam_lidar.to(frame.xyz).split(max(1, _CHUNK // max(1, len(frame.xyz)))):
         points = torch.matmul(frame.xyz, T[:, :3, :3].transpose(1, 2)) + T[:, None, :3, 3]  # (S, N, 3)
         uv, valid = level.camera.project(points)
-        index, _ = _nearest_pixel(uv, valid & (points[..., 2] > _FRONT_M), level)
+        index, _ = nearest_pixel(uv, valid & (points[..., 2] > FRONT_M), level)
         strength = values.index_select(0, index.reshape(-1)).view(*index.shape, 2).float()
         out.append(torch.einsum("snc,nc->s", strength, frame.across))
     return torch.cat(out)
@@ -147,107 +147,10 @@ def weight_in_view(frame: FrameProblem, T_cam_lidar: torch.Tensor) -> float:
     return float((frame.across.sum(-1) * valid).sum())
 
 
-@dataclass(frozen=True)
-class Expansion:
-    """Second-order picture of the score at S poses, in units, by the step of the pose and, where the vehicle's motion
-    is unknown too, by delay and speed: value (S,), gradient (S, D), hessian (S, D, D), D from 6 to 8.
-
-    pull: (S, N, D) each edge's own gradient.
-    """
-
-    value: torch.Tensor
-    gradient: torch.Tensor
-    hessian: torch.Tensor
-    pull: torch.Tensor
-
-
-def expand(frame: FrameProblem, T_cam_lidar: torch.Tensor, sigmas: tuple[float, ...],
-           motion: Motion | None = None) -> Expansion:
-    """Value and derivatives of the mean score over the scales `sigmas`, at poses (S, 4, 4)."""
-    uv, valid, jacobian = linearise(frame, T_cam_lidar, motion)
-    parts = [_expand_level(frame, uv, valid, jacobian, frame.level(sigma)) for sigma in sigmas]
-    value, pull, hessian = (torch.stack(part).mean(0) for part in zip(*parts, strict=True))
-    return Expansion(value, pull.sum(1), hessian, pull)
-
-
-@dataclass(frozen=True)
-class Motion:
-    """What S candidates assume of one frame: speed (S,) m/s and delay (S,) s. timed: the delay is an unknown."""
-
-    speed: torch.Tensor
-    delay: torch.Tensor
-    timed: bool
-
-
-def linearise(frame: FrameProblem, T_cam_lidar: torch.Tensor,
-              motion: Motion | None = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Pixels uv (S, N, 2) of the edges, valid (S, N), and d uv / d unknowns (S, N, 2, D), for any camera model.
-
-    """
-    T = T_cam_lidar.to(frame.xyz)
-    xyz = frame.xyz if motion is None else frame.xyz + displacement(
-        frame.phase, frame.forward, motion.speed.to(T), motion.delay.to(T))
-    turned = torch.matmul(xyz, T[:, :3, :3].transpose(1, 2))  # (S, N, 3)
-    points = turned + T[:, None, :3, 3]
-    uv, valid = frame.camera.project(points)
-    du_dx, du_dy, du_dz = _by_point(frame.camera, points)  # (S, N, 2) each
-    qx, qy, qz = (turned[..., None, i] for i in range(3))
-    jacobian = torch.stack([
-        (du_dz * qy - du_dy * qz) * UNIT[0], (du_dx * qz - du_dz * qx) * UNIT[1], (du_dy * qx - du_dx * qy) * UNIT[2],
-        du_dx * UNIT[3], du_dy * UNIT[4], du_dz * UNIT[5]], -1)
-    if motion is not None:
-        by_motion = derivatives(frame.phase, frame.forward, motion.speed.to(T), motion.delay.to(T), motion.timed)
-        in_camera = torch.matmul(T[:, None, :3, :3], by_motion)  # (S, N, 3, 1 or 2)
-        jacobian = torch.cat([jacobian, torch.stack([du_dx, du_dy, du_dz], -1) @ in_camera], -1)
-    return uv, valid & (points[..., 2] > _FRONT_M), jacobian
-
-
-def _by_point(camera: Camera, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Derivatives (S, N, 2) of the pixels of points (S, N, 3) by x, y and z, for any camera model.
-
-    A pixel depends on a point's direction only, so that its derivative along the point itself vanishes; the other two
-    are plain for a pinhole, and differences for a lens.
-    """
-    z = points[..., 2].clamp_min(_FRONT_M)
-    if camera.model == "none":
-        across, none = 1 / z, torch.zeros_like(z)
-        du_dx = torch.stack([float(camera.K[0, 0]) * across, none], -1)
-        du_dy = torch.stack([float(camera.K[0, 1]) * across, float(camera.K[1, 1]) * across], -1)
-    else:
-        du_dx, du_dy = (_difference(camera, points, axis, 0.01 * z) for axis in (0, 1))
-    return du_dx, du_dy, -(du_dx * points[..., :1] + du_dy * points[..., 1:2]) / z[..., None]
-
-
-def _difference(camera: Camera, points: torch.Tensor, axis: int, h: torch.Tensor) -> torch.Tensor:
-    """Central difference (S, N, 2) of the projection along one axis, h (S, N) m."""
-    shift = torch.zeros_like(points)
-    shift[..., axis] = h
-    return (camera.project(points + shift)[0] - camera.project(points - shift)[0]) / (2 * h[..., None])
-
-
-def _nearest_pixel(uv: torch.Tensor, valid: torch.Tensor, level: EdgeMap) -> tuple[torch.Tensor, torch.Tensor]:
+def nearest_pixel(uv: torch.Tensor, valid: torch.Tensor, level: EdgeMap) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows (...) of the level's table and what rounding left of uv (..., 2); outside the image the last row, zeros."""
     width, height = level.camera.width, level.camera.height
     pixel = uv.round()
     inside = valid & (pixel[..., 0] >= 0) & (pixel[..., 1] >= 0) & (pixel[..., 0] < width) & (pixel[..., 1] < height)
     row = torch.where(inside, pixel[..., 1] * width + pixel[..., 0], torch.full_like(pixel[..., 0], width * height))
     return row.long(), uv - pixel
-
-
-def _expand_level(frame: FrameProblem, uv: torch.Tensor, valid: torch.Tensor, jacobian: torch.Tensor,
-                  level: EdgeMap) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Value (S,), pulls (S, N, D) and Hessian (S, D, D) at one scale, by the maps' own second-order expansion."""
-    factor = torch.tensor([level.camera.width / frame.camera.width, level.camera.height / frame.camera.height],
-                          dtype=uv.dtype, device=uv.device)
-    row, rest = _nearest_pixel(uv * factor + 0.5 * factor - 0.5, valid, level)
-    table = level.table.index_select(0, row.reshape(-1)).view(*row.shape, 2, -1).float()
-    m, mu, mv, muu, muv, mvv = (table * frame.across[None, :, :, None]).sum(2).unbind(-1)  # (S, N) each
-    a, b = rest[..., 0], rest[..., 1]
-    value = (m + mu * a + mv * b).sum(1)
-    slope = torch.stack([mu + muu * a + muv * b, mv + muv * a + mvv * b], -1) * factor  # (S, N, 2) per working pixel
-    J = jacobian
-    pull = (slope[..., None] * J).sum(2)  # (S, N, D)
-    bend_u = (factor[0] ** 2 * muu)[..., None] * J[:, :, 0] + (factor[0] * factor[1] * muv)[..., None] * J[:, :, 1]
-    bend_v = (factor[0] * factor[1] * muv)[..., None] * J[:, :, 0] + (factor[1] ** 2 * mvv)[..., None] * J[:, :, 1]
-    hessian = J[:, :, 0].transpose(1, 2) @ bend_u + J[:, :, 1].transpose(1, 2) @ bend_v
-    return value, pull, hessian

@@ -8,7 +8,8 @@ import torch
 from .climb import Bounds, Candidates, frame_motion, unknowns
 from .config import DriveConfig
 from .drive import penalty
-from .objective import UNIT, FrameProblem, expand, linearise
+from .expansion import expand, linearise
+from .objective import UNIT, FrameProblem
 
 _INFLATION = 1.6  # measured on KITTI: errors over their sandwich sigmas; edges of one object repeat each other's error
 _FLOOR = (0.04,) * 3 + (0.08,) * 3  # UNIT: what the maps' pixels and the reference calibration leave
