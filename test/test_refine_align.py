@@ -21,7 +21,7 @@ from crossi2p_core.refine.judge import Evidence, judge
 from crossi2p_core.refine.prepare import prepare_frame
 from crossi2p_core.refine.present import doubt
 from crossi2p_core.refine.residuals import measure
-from crossi2p_core.refine.uncertainty import combine_with_prior, left_covariance
+from crossi2p_core.refine.uncertainty import combine_with_prior, left_covariance, pose_covariance
 from crossi2p_core.registrar import Registrar
 from crossi2p_core.types import Camera, PointCloud, Prior, Sample
 
@@ -255,3 +255,14 @@ def test_an_exact_world_is_registered_exactly_enough() -> None:
     found = align([sample], Prior(start, 1.0, 0.1), CONFIG, CPU)
     assert float(se3.rotation_error_deg(found.T_cam_lidar, sample.T_cam_lidar)) < 0.35
     assert found.cost_after < found.cost_before
+
+
+def test_rows_far_apart_make_an_answer_less_sure(problem: objective.FrameProblem, drive: list[Sample]) -> None:
+    cloud = drive[0].cloud
+    elevation = np.degrees(np.arctan2(cloud.xyz[:, 2], np.linalg.norm(cloud.xyz[:, :2], axis=1)))
+    sparse = replace(drive[0], cloud=cloud.select(np.abs(elevation % 2.0 - 1.0) < 0.1))  # as of 16 beams
+    assert problem.raster == 0
+    assert prepare_frame(sparse, Prior(sparse.T_cam_lidar), CONFIG, CPU).raster == pytest.approx(0.18 * 1.5, abs=0.08)
+    sigma = [np.sqrt(np.diag(pose_covariance([replace(problem, raster=raster)], standing(
+        torch.from_numpy(drive[0].T_cam_lidar)[None], 1), FINE, torch.ones(6), None))) for raster in (0.0, 0.3)]
+    assert np.hypot(sigma[0], 0.3) == pytest.approx(sigma[1])

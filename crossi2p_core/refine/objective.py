@@ -31,7 +31,7 @@ class FrameProblem:
     xyz, tip: (N, 3) float32 edge points, LiDAR frame. weight: (N,). kind: (N,) class. maps: finest first.
     across: (N, 2) weight times how much of the edge's normal lies along u and along v, as seen from a pose.
     shuffled: (N,) indices of the edges in random order: the first few stand for all. phase: (N,) s, when each edge was
-    scanned. forward: (3,) the way the vehicle drives, LiDAR frame.
+    scanned. forward: (3,) the way the vehicle drives, LiDAR frame. raster: UNIT, what the scan's raster leaves unknown.
     """
 
     camera: Camera
@@ -43,6 +43,7 @@ class FrameProblem:
     shuffled: torch.Tensor
     phase: torch.Tensor
     forward: torch.Tensor
+    raster: float
     maps: list[EdgeMap]
     cloud: PointCloud
 
@@ -51,15 +52,15 @@ class FrameProblem:
         return next(m for m in self.maps if m.sigma == sigma)
 
 
-def make_problem(edges: LidarEdges, maps: list[EdgeMap], cloud: PointCloud, forward: np.ndarray, seed: int,
-                 device: torch.device) -> FrameProblem:
+def make_problem(edges: LidarEdges, maps: list[EdgeMap], cloud: PointCloud, forward: np.ndarray, raster: float,
+                 seed: int, device: torch.device) -> FrameProblem:
     """Move one frame's edges to the device; `seen_from` must follow before it is scored. forward: (3,)."""
     order = np.random.default_rng(seed).permutation(len(edges))
     xyz, tip, weight, kind, shuffled, phase, ahead = (torch.from_numpy(a).to(device) for a in (
         edges.xyz, edges.tip, edges.weight, edges.kind, order, scan_phase(edges.xyz, forward),
         forward.astype(np.float32)))
     return FrameProblem(maps[0].camera, xyz, tip, weight, kind, torch.zeros_like(xyz[:, :2]), shuffled, phase, ahead,
-                        maps, cloud)
+                        raster, maps, cloud)
 
 
 def driven(frame: FrameProblem, speed: torch.Tensor, delay: torch.Tensor) -> FrameProblem:

@@ -11,12 +11,17 @@ from .config import RefineConfig
 from .image_edges import edge_maps, why_blind
 from .lidar_edges import find_edges, thin
 from .objective import FrameProblem, make_problem
+from .spacing import Spacing
 from .viewpoint import viewpoint
 from .working_view import working_view
 
 MIN_POINTS = 200
 MIN_EDGES = 60
 _TYPICAL_DEPTH_M = 3.0  # near enough that a shifted camera sees what it could see
+
+_DENSE_ROWS_DEG = 0.5  # as those of 64 beams: edges are as sharp as the image's
+_PER_ROW_GAP = 0.18  # measured with 16 and 32 beams, whose rows lie 2.0 and 1.3 deg apart
+_MERGED = 0.2
 
 
 class Unusable(Exception):
@@ -40,7 +45,18 @@ def prepare_frame(sample: Sample, prior: Prior, config: RefineConfig, device: to
                        f"least, {len(cloud)} points); is the guess right, does the LiDAR look where the camera does?")
     maps = edge_maps(view, config.image, device)
     forward = prior.T_cam_lidar[2, :3]  # the optical axis: most cameras look where the vehicle drives
-    return make_problem(edges, maps, cloud, np.asarray(forward), config.seed, device)
+    return make_problem(edges, maps, cloud, np.asarray(forward), _raster(spacing, bool(origin.any())), config.seed,
+                        device)
+
+
+def _raster(spacing: Spacing, merged: bool) -> float:
+    """What the scan's own raster leaves unknown of a pose, in units of (1 deg, 1 dm).
+
+    Where an edge lies between two rows nobody knows, and rows far apart err alike all over the image. Clouds merged
+    from several LiDARs have no raster that could be told.
+    """
+    wide = max(0.0, float(np.degrees(spacing.row)) - _DENSE_ROWS_DEG)
+    return _PER_ROW_GAP * wide + (_MERGED if merged else 0.0)
 
 
 def _near_view(cloud: PointCloud, camera: Camera, prior: Prior) -> np.ndarray:

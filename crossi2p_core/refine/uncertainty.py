@@ -41,7 +41,8 @@ def pose_covariance(frames: list[FrameProblem], at: Candidates, sigmas: tuple[fl
         scatter[columns[:, None], columns] += pulls.T @ pulls
     values, axes = torch.linalg.eigh(0.5 * (curvature + curvature.T))
     inverse = axes @ torch.diag(1 / values.abs().clamp_min(1e-3)) @ axes.T
-    floor = torch.tensor(_FLOOR, dtype=torch.float64) ** 2 / n
+    raster = sum(frame.raster**2 for frame in frames) / n
+    floor = (torch.tensor(_FLOOR, dtype=torch.float64) ** 2 + raster) / n
     return (_INFLATION**2 * (inverse @ scatter @ inverse)[:6, :6] + torch.diag(floor)).numpy()
 
 
