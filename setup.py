@@ -47,5 +47,8 @@ setup(
         "ros": [f"ros-kilted-{package}; {ROS_WHEELS}" for package in ROS_PACKAGES],
     },
     zip_safe=False,
-    entry_points={"console_scripts": ["crossi2p = crossi2p_core.cli:main"]},
+    entry_points={"console_scripts": [
+        "crossi2p = crossi2p_core.cli:main",
+        "register_node = crossi2p_ros.register_node:main",
+    ]},
 )

@@ -50,8 +50,13 @@ def write_calibration(path: str | Path, extrinsic: Extrinsic) -> Path | None:
     """
     path = Path(path)
     text = HEADER + yaml.safe_dump(_document(extrinsic, str(path)), sort_keys=False, default_flow_style=None, width=110)
-    backup = _back_up(path, text.encode())
-    atomic.write_text(path, text)
+    return replace_keeping_former(path, text.encode())
+
+
+def replace_keeping_former(path: str | Path, content: bytes) -> Path | None:
+    """Write any file as `write_calibration` does its own: in one step, the former one as a backup beside it."""
+    backup = _back_up(Path(path), content)
+    atomic.write_bytes(path, content)
     return backup
 
 

@@ -1,0 +1,38 @@
+"""Whether a pair was taken in a moment that says little: while the vehicle turns or drives fast."""
+
+from __future__ import annotations
+
+import numpy as np
+from rclpy.time import Time
+
+from crossi2p_core.datasets.messages.transforms import transform_from_message
+from crossi2p_core.geometry import se3
+
+from .parameters import Settings
+from .ros_compat.tf2 import Buffer, TransformException
+
+SPAN_NS = 100_000_000  # over which motion is measured
+
+
+def why_passed_over(settings: Settings, buffer: Buffer, lidar_frame: str, stamp: int) -> str:
+    """Why a pair with this stamp (ns) is left out; empty where it is not, or where motion is not known.
+
+    A tree that does not tell of motion at that moment is no reason: the gate is a refinement, not a condition.
+    """
+    fixed = settings.gate_fixed_frame
+    if not fixed:
+        return ""
+    try:
+        before, after = (buffer.lookup_transform(fixed, lidar_frame, Time(nanoseconds=at))
+                         for at in (stamp - SPAN_NS, stamp))
+    except TransformException:
+        return ""
+    T0, T1 = (transform_from_message(each.transform, f"TF to {fixed}") for each in (before, after))
+    seconds = SPAN_NS / 1e9
+    turn = float(np.degrees(se3.rotation_angle(T0[:3, :3].T @ T1[:3, :3]))) / seconds
+    speed = float(np.linalg.norm(T1[:3, 3] - T0[:3, 3])) / seconds
+    if turn > settings.gate_max_turn:
+        return f"the vehicle turns faster than gate.max_turn ({settings.gate_max_turn:g} deg/s)"
+    if speed > settings.gate_max_speed:
+        return f"the vehicle drives faster than gate.max_speed ({settings.gate_max_speed:g} m/s)"
+    return ""

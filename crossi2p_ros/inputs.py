@@ -1,0 +1,163 @@
+"""Subscriptions: image, calibration and cloud in, pairs out. Callbacks only count, keep references and catch all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.clock import JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_msgs.msg import Header
+
+from crossi2p_core.datasets.messages.stamps import stamp_ns
+
+from .parameters import Settings
+from .ros_compat.events import SubscriptionEventCallbacks
+from .ros_compat.message_filters import ApproximateTimeSynchronizer, Subscriber, forget
+from .streams import Stream, why_no_pairs
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Messages that belong together. apart: seconds from cloud to image, offset included. arrived: steady seconds."""
+
+    image: Any
+    info: Any
+    cloud: Any
+    apart: float
+    arrived: float
+
+    @property
+    def stamp(self) -> int:
+        """ns, of the cloud: what the extrinsic's stamp will be."""
+        return stamp_ns(self.cloud.header)
+
+    @property
+    def frames(self) -> tuple[str, str]:
+        """Frames of the LiDAR and of the camera, as the messages say."""
+        return self.cloud.header.frame_id.lstrip("/"), self.image.header.frame_id.lstrip("/")
+
+
+@dataclass(frozen=True)
+class _Stamped:
+    """A message with the stamp that it is synchronised by."""
+
+    header: Header
+    message: Any
+
+
+class _Source(Subscriber):
+    """A subscription that counts, corrects stamps and never raises."""
+
+    def __init__(self, node: Node, kind: type, stream: Stream, offset: float, qos: QoSProfile,
+                 inputs: Inputs) -> None:
+        self.stream, self.offset, self.inputs = stream, round(offset * 1e9), inputs
+        super().__init__(node, kind, stream.topic, qos_profile=qos, event_callbacks=_events(stream))
+
+    def callback(self, msg: Any) -> None:
+        """Count a message and hand it to the synchroniser, unless it has no stamp to go by."""
+        try:
+            stamp = stamp_ns(msg.header)
+            if self.stream.arrived(stamp, time.monotonic()):
+                self.inputs.forget()
+            if stamp > 0:
+                at = Time(nanoseconds=max(stamp + self.offset, 0)).to_msg()
+                self.signalMessage(_Stamped(Header(stamp=at, frame_id=msg.header.frame_id), msg))
+        except Exception as error:  # whatever it is, the next message may be well
+            self.inputs.refuse(f"{self.stream.topic}: {type(error).__name__}: {error}")
+
+
+class Inputs:
+    """Image, CameraInfo and PointCloud2 of `settings`, brought together and handed to `deliver`."""
+
+    def __init__(self, node: Node, settings: Callable[[], Settings], deliver: Callable[[Pair], None],
+                 refuse: Callable[[str], None]) -> None:
+        """`refuse` is told in words of everything that could not be used."""
+        self._node, self._settings, self._deliver, self.refuse = node, settings, deliver, refuse
+        chosen = settings()
+        self.image = Stream("image", chosen.image_topic)
+        self.cloud = Stream("cloud", chosen.cloud_topic)
+        self.info = Stream("camera info", chosen.info_topic)
+        self.pairs = 0
+        self.clock_jumps = 0
+        self._newest_info: Any = None
+        self._open(chosen)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._jumps.unregister()
+        for subscription in (*(source.sub for source in self._sources), self._info_subscription):
+            self._node.destroy_subscription(subscription)
+
+    def why_no_pairs(self) -> str:
+        """In words, what keeps pairs from coming; empty where they come."""
+        return why_no_pairs(self.image, self.cloud, self.info, self._settings().sync_slop, time.monotonic(),
+                            self._node.count_publishers)
+
+    def forget(self) -> None:
+        """Time has jumped back: what still waits for a partner never meets one."""
+        self.clock_jumps += 1
+        forget(self._synchroniser)
+
+    def _open(self, chosen: Settings) -> None:
+        """Subscribe, and watch the clock."""
+        qos = QoSProfile(depth=chosen.qos_depth, reliability=ReliabilityPolicy[chosen.qos_reliability.upper()])
+        kind = CompressedImage if chosen.image_topic.endswith("/compressed") else Image
+        self._sources = [_Source(self._node, kind, self.image, chosen.sync_time_offset, qos, self),
+                         _Source(self._node, PointCloud2, self.cloud, 0.0, qos, self)]
+        self._synchroniser = ApproximateTimeSynchronizer(self._sources, chosen.sync_queue_size, chosen.sync_slop,
+                                                         allow_headerless=False)
+        self._synchroniser.registerCallback(self._on_pair)
+        self._info_subscription = self._node.create_subscription(
+            CameraInfo, self.info.topic, self._on_info, qos, event_callbacks=_events(self.info))
+        backward = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-1), on_clock_change=False)
+        self._jumps = self._node.get_clock().create_jump_callback(backward, post_callback=self._on_jump)
+
+    def _on_info(self, info: CameraInfo) -> None:
+        self.info.arrived(stamp_ns(info.header), time.monotonic())
+        self._newest_info = info
+
+    def _on_jump(self, jump: TimeJump) -> None:
+        self.forget()
+
+    def _on_pair(self, image: _Stamped, cloud: _Stamped) -> None:
+        """Called within the synchroniser's lock, so it must neither raise nor wait."""
+        try:
+            now = self._node.get_clock().now().nanoseconds
+            reason = self._why_not(stamp_ns(cloud.header), now)
+            if reason:
+                self.refuse(reason)
+                return
+            self.pairs += 1
+            apart = (stamp_ns(image.header) - stamp_ns(cloud.header)) / 1e9
+            self._deliver(Pair(image.message, self._newest_info, cloud.message, apart, time.monotonic()))
+        except Exception as error:
+            self.refuse(f"{type(error).__name__}: {error}")
+
+    def _why_not(self, stamp: int, now: int) -> str:
+        """Why a pair is not taken, empty where it is; times in ns."""
+        if self._newest_info is None:
+            return f"pairs came before the first camera info on {self.info.topic}"
+        limit = self._settings().sync_max_age
+        if not limit or abs(now - stamp) <= limit * 1e9:
+            return ""
+        if now == 0:
+            return "use_sim_time is set, but nothing arrives on /clock"
+        side = "older" if stamp < now else "newer"
+        return (f"the stamps are more than {limit:g} s {side} than this node's clock; synchronise the clocks, set "
+                "use_sim_time for a bag, or set sync.max_age")
+
+
+def _events(stream: Stream) -> SubscriptionEventCallbacks:
+    """Tell the stream about publishers whose quality of service does not fit."""
+    def incompatible(event: Any) -> None:
+        stream.qos_problem = (f"{event.total_count} publisher(s) offer an incompatible quality of service; set "
+                              "qos.reliability to best_effort, or the publisher to reliable")
+
+    return SubscriptionEventCallbacks(incompatible_qos=incompatible)

@@ -1,0 +1,61 @@
+"""What has happened so far: counters, the newest answers, what is missing. Written by the worker, read by others."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from threading import Lock
+
+from .outcome import Outcome
+
+MOST_REASONS = 50  # whoever sends nonsense may be inventive; further reasons are counted together
+OTHER = "other reasons"
+
+
+class Ledger:
+    """Safe to write and read from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._refused: Counter[str] = Counter()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the answers and what is missing; the counters of what was refused go on."""
+        with self._lock:
+            self.last: Outcome | None = None
+            self.last_valid: Outcome | None = None
+            self.last_refusal: tuple[str, float] | None = None
+            self.missing = ""
+            self.warm = False
+            self.registrations: Counter[str] = Counter()
+            self.dropped = 0
+            self.passed_over = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Take an answer in."""
+        with self._lock:
+            self.last = outcome
+            self.missing = ""
+            self.registrations[outcome.registration.status] += 1
+            if outcome.valid:
+                self.last_valid = outcome
+
+    def refuse(self, reason: str) -> None:
+        """Count what could not be used; reasons that differ in numbers alone are counted as one."""
+        kind = re.sub(r"-?\d+(\.\d+)?(e[-+]?\d+)?", "#", reason)
+        with self._lock:
+            known = kind in self._refused or len(self._refused) < MOST_REASONS
+            self._refused[kind if known else OTHER] += 1
+            self.last_refusal = (reason, time.monotonic())
+
+    def forget_results(self) -> None:
+        """Forget the answers alone."""
+        with self._lock:
+            self.last = self.last_valid = None
+
+    def refused(self) -> list[tuple[str, int]]:
+        """Reasons and how often, the most frequent first."""
+        with self._lock:
+            return self._refused.most_common()

@@ -1,0 +1,216 @@
+"""The lifecycle node: wires inputs, worker, outputs, services and diagnostics together, and takes them apart again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import rclpy
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.context import Context
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+from crossi2p_core.errors import InputError
+from crossi2p_core.registrar import Registrar
+
+from . import parameters
+from .diagnostics import Diagnostics, memory_mb, steady_now
+from .gates import why_passed_over
+from .inputs import Inputs, Pair
+from .ledger import Ledger
+from .outputs import Outputs
+from .parameters import PARAMETERS, Settings
+from .prior import Reference
+from .report import Snapshot
+from .ros_compat import describe
+from .ros_compat.tf2 import Buffer, TransformException, TransformListener
+from .services import Services
+from .worker import Worker
+
+NAME = "register_node"
+
+
+class RegisterNode(LifecycleNode):
+    """Registers a camera to a LiDAR, over and over, and tells what it finds."""
+
+    def __init__(self, context: Context | None = None) -> None:
+        """Raises InputError where the parameters cannot be had."""
+        super().__init__(NAME, context=context)
+        parameters.declare(self)
+        self.settings: Settings = parameters.read(self)
+        self.add_on_set_parameters_callback(self._on_set)
+        self.ledger = Ledger()
+        self.registrar: Registrar | None = None
+        self.inputs: Inputs | None = None
+        self.outputs: Outputs | None = None
+        self.worker: Worker | None = None
+        self.services_offered: Services | None = None
+        self.diagnostics = Diagnostics(self, self._snapshot, lambda: self.settings)
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the Registrar, begin to warm it up, and offer topics and services."""
+        try:
+            # 1. what computes
+            self.registrar = Registrar(self.settings.config_file or None, self.settings.device)
+            # 2. what is known of frames, and where the start comes from
+            self.buffer = Buffer(node=self)
+            self.listener = TransformListener(self.buffer, self)
+            self.reference = Reference(self._settings, self.buffer)
+            # 3. what is told
+            self.outputs = Outputs(self, self._settings, self.buffer, self.registrar.config.refine)
+            # 4. the thread that owns the device
+            self.worker = Worker(self.registrar, self._settings, self.reference, self.ledger, gate=self._gate,
+                                 publish=self.outputs.publish, idle=self.outputs.catch_up, complain=self._complain)
+            self.worker.start()
+            # 5. what operators ask for
+            self.services_offered = Services(self, self._settings, self.worker, self.ledger, self.reference,
+                                             why_no_pairs=self._why_no_pairs, forget=self._forget)
+        except InputError as error:
+            self.get_logger().error(f"cannot configure: {error}")
+            self._release()
+            return TransitionCallbackReturn.FAILURE
+        self.get_logger().info(f"computing on {self.registrar.device}; {describe()}")
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe, and take pairs."""
+        assert self.worker is not None
+        self.worker.activate()
+        self.inputs = Inputs(self, self._settings, self.worker.offer, self.ledger.refuse)
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe; what is still being computed is thrown away."""
+        self._stop_listening()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything that configure took."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything, from whichever state."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After an error in a transition: release everything, so that configure can be tried again."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def close(self) -> bool:
+        """Release everything and leave the graph; returns whether the worker has ended, too."""
+        ended = self._release()
+        self.destroy_node()
+        return ended
+
+    def _settings(self) -> Settings:
+        """The settings of this moment; set by services, read by all threads."""
+        return self.settings
+
+    def _on_set(self, changes: Sequence[Parameter]) -> SetParametersResult:
+        """Check a change of parameters against all others, and let it count from now on."""
+        mine = {row.name for row in PARAMETERS}
+        changed = {each.name: each.value for each in changes if each.name in mine}
+        values = {row.name: getattr(self.settings, row.field) for row in PARAMETERS} | changed
+        try:
+            self.settings = parameters.settings_from(values)
+        except InputError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _gate(self, pair: Pair) -> str:
+        return why_passed_over(self.settings, self.buffer, self.settings.lidar_frame or pair.frames[0], pair.stamp)
+
+    def _complain(self, text: str) -> None:
+        self.get_logger().error(text)
+
+    def _why_no_pairs(self) -> str:
+        return self.inputs.why_no_pairs() if self.inputs is not None else "the node is not active"
+
+    def _forget(self) -> None:
+        """Results and waiting pairs count no more."""
+        if self.worker is not None and self.outputs is not None:
+            self.worker.forget()
+            self.outputs.forget()
+
+    def _stop_listening(self) -> None:
+        if self.inputs is not None:
+            self.inputs.close()
+            self.inputs = None
+        if self.worker is not None:
+            self.worker.deactivate()
+
+    def _release(self) -> bool:
+        """Take apart what stands, whatever that is, in under two seconds; returns whether the worker has ended."""
+        self._stop_listening()
+        if self.services_offered is not None:
+            self.services_offered.close()
+        ended = self.worker is None or self.worker.stop()
+        if self.outputs is not None:
+            self.outputs.close()
+            self.listener.unregister()
+        self.services_offered = self.worker = self.outputs = self.registrar = None
+        self.ledger.clear()
+        return ended
+
+    def _snapshot(self) -> Snapshot:
+        """The node at this moment, for the diagnostics."""
+        state = self._state_machine.current_state[1]
+        now = steady_now()
+        if self.registrar is None or self.outputs is None:
+            return Snapshot(state, now)
+        ledger, inputs = self.ledger, self.inputs
+        streams = [] if inputs is None else [inputs.image, inputs.cloud, inputs.info]
+        counts = {"registrations ok": ledger.registrations["ok"], "uncertain": ledger.registrations["uncertain"],
+                  "failed": ledger.registrations["failed"], "pairs": inputs.pairs if inputs else 0,
+                  "pairs dropped": ledger.dropped, "pairs passed over for motion": ledger.passed_over,
+                  "empty stamps": sum(stream.empty_stamps for stream in streams),
+                  "jumps back in time": inputs.clock_jumps if inputs else 0}
+        return Snapshot(
+            state, now, str(self.registrar.device), memory_mb(self.registrar.device), ledger.warm,
+            inputs.why_no_pairs() if inputs else "", ledger.missing, self.outputs.tf.problem, ledger.last,
+            ledger.last_valid, self._deviation(), self.reference.accepted,
+            {stream.name: stream.rate(now) for stream in streams}, counts, tuple(ledger.refused()),
+            ledger.last_refusal)
+
+    def _deviation(self) -> tuple[float, float] | None:
+        """Degrees and centimetres of the last valid answer from the present reference."""
+        valid = self.ledger.last_valid
+        if valid is None:
+            return None
+        try:
+            return valid.deviation(self.reference.find(valid.lidar_frame, valid.camera_frame))
+        except (InputError, TransformException):
+            return None
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM; returns 0. Raises InputError for parameters that cannot be had."""
+    rclpy.init(args=arguments)
+    try:
+        node = RegisterNode()
+    except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+        raise InputError(f"the parameters cannot be had: {error}") from error
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        if node.settings.autostart and node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            node.trigger_activate()
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        ended = node.close()
+        executor.shutdown(timeout_sec=0.2)
+        rclpy.try_shutdown()
+    if not ended:
+        # A registration cannot be broken off, and Python must not tear down torch under a thread that uses it.
+        sys.stdout.flush()
+        os._exit(0)
+    return 0

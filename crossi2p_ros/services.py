@@ -1,0 +1,87 @@
+"""~/calibrate, ~/save, ~/reset and ~/accept, each of type std_srvs/Trigger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.node import Node
+from rclpy.task import Future
+from std_srvs.srv import Trigger
+
+from crossi2p_core.errors import InputError
+
+from .ledger import Ledger
+from .outcome import Outcome
+from .parameters import Settings
+from .prior import Reference
+from .saved_files import save
+from .worker import Worker
+
+
+class Services:
+    """What an operator asks of the node. Every answer says in words what was done, or why not."""
+
+    def __init__(self, node: Node, settings: Callable[[], Settings], worker: Worker, ledger: Ledger,
+                 reference: Reference, *, why_no_pairs: Callable[[], str], forget: Callable[[], None]) -> None:
+        """forget: called when results are to count no more."""
+        self._node, self._settings, self._worker, self._ledger = node, settings, worker, ledger
+        self._reference, self._why_no_pairs, self._forget = reference, why_no_pairs, forget
+        # A group of its own: while ~/calibrate waits for the worker, every other callback goes on.
+        self._services = [node.create_service(Trigger, "~/calibrate", self._calibrate,
+                                              callback_group=ReentrantCallbackGroup())]
+        self._services += [node.create_service(Trigger, f"~/{name}", call) for name, call in (
+            ("save", self._save), ("reset", self._reset), ("accept", self._accept))]
+
+    def close(self) -> None:
+        """Withdraw the services."""
+        for service in self._services:
+            self._node.destroy_service(service)
+
+    async def _calibrate(self, request: Any, response: Any) -> Any:
+        """Register the newest pairs now; answers when that is done, and spins the node meanwhile."""
+        done: Future = Future(executor=self._node.executor)
+        done.add_done_callback(lambda _: None)  # a future wakes its executor only to call somebody
+        if not self._worker.calibrate(done.set_result):
+            return _say(response, False, "there is no pair yet: " + (self._why_no_pairs() or "wait for the next one"))
+        answer = await done
+        if not isinstance(answer, Outcome):
+            return _say(response, False, str(answer))
+        degrees, centimetres = answer.deviation()
+        return _say(response, answer.valid, f"{answer.registration.status}: {answer.registration.reason}; "
+                                            f"{degrees:.2f} deg and {centimetres:.1f} cm from the reference")
+
+    def _save(self, request: Any, response: Any) -> Any:
+        """Write the last valid result."""
+        valid = self._ledger.last_valid
+        if valid is None:
+            return _say(response, False, "there is no valid result to save yet; see /diagnostics for the reason")
+        try:
+            paths = save(valid, self._settings().save_path)
+        except InputError as error:
+            return _say(response, False, str(error))
+        return _say(response, True, "wrote " + ", ".join(map(str, paths)))
+
+    def _reset(self, request: Any, response: Any) -> Any:
+        """Forget results, waiting pairs and what was accepted."""
+        self._reference.reset()
+        self._ledger.forget_results()
+        self._forget()
+        source = self._settings().prior_source
+        return _say(response, True, f"results are forgotten; the reference is again what prior.source says ({source})")
+
+    def _accept(self, request: Any, response: Any) -> Any:
+        """The last valid result becomes the reference."""
+        valid = self._ledger.last_valid
+        if valid is None:
+            return _say(response, False, "there is no valid result to accept yet; see /diagnostics for the reason")
+        self._reference.accept(valid.registration.T_cam_lidar)
+        degrees, centimetres = valid.deviation()
+        return _say(response, True, f"the estimate is the reference now; the former one was {degrees:.2f} deg and "
+                                    f"{centimetres:.1f} cm away; ~/save keeps it for the next start")
+
+
+def _say(response: Any, success: bool, message: str) -> Any:
+    response.success, response.message = success, message
+    return response

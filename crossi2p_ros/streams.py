@@ -1,0 +1,80 @@
+"""What is known of each input topic, and from it, in words, why no pairs come. No ROS here."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+RECENT = 10  # arrivals that the rate is taken from, and stamps that partners are looked for among
+SILENT_S = 3.0  # a stream that said nothing for so long has stopped
+JUMP_NS = 1_000_000_000  # stamps that fall back further than this have started anew
+
+
+@dataclass
+class Stream:
+    """One topic. arrivals: seconds of a steady clock. stamps: ns, those of empty headers left out."""
+
+    name: str
+    topic: str
+    count: int = 0
+    empty_stamps: int = 0
+    jumps_back: int = 0
+    qos_problem: str = ""
+    arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+    stamps: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+    def arrived(self, stamp: int, now: float) -> bool:
+        """Count a message; returns whether time has jumped back since the last one."""
+        self.count += 1
+        self.arrivals.append(now)
+        if stamp == 0:
+            self.empty_stamps += 1
+            return False
+        back = bool(self.stamps) and stamp < self.stamps[-1] - JUMP_NS
+        if back:
+            self.jumps_back += 1
+            self.stamps.clear()
+        self.stamps.append(stamp)
+        return back
+
+    def rate(self, now: float) -> float:
+        """Messages per second of late; 0 once it is silent."""
+        if len(self.arrivals) < 2 or now - self.arrivals[-1] > SILENT_S:
+            return 0.0
+        return (len(self.arrivals) - 1) / max(self.arrivals[-1] - self.arrivals[0], 1e-6)
+
+    def silent(self, now: float) -> bool:
+        """Nothing came of late."""
+        return not self.arrivals or now - self.arrivals[-1] > SILENT_S
+
+
+def why_no_pairs(image: Stream, cloud: Stream, info: Stream, slop: float, now: float,
+                 publishers: Callable[[str], int]) -> str:
+    """In words, what keeps pairs from coming; empty where image, cloud and calibration do come together.
+
+    slop: seconds. publishers: how many there are of a topic.
+    """
+    for stream in (image, cloud, info):
+        if stream.qos_problem:
+            return f"{stream.topic}: {stream.qos_problem}"
+        if not stream.count or (stream is not info and stream.silent(now)):
+            return _why_silent(stream, now, publishers(stream.topic))
+    for stream in (image, cloud):
+        if not stream.stamps:
+            return f"{stream.topic}: all {stream.empty_stamps} stamps are empty; let the driver fill header.stamp"
+    apart = min(abs(a - b) for a in image.stamps for b in cloud.stamps) / 1e9
+    if apart >= slop:
+        return (f"stamps of image and cloud are {1e3 * apart:.0f} ms apart or more, and sync.slop allows "
+                f"{1e3 * slop:g} ms; synchronise the sensors' clocks, or set sync.time_offset or sync.slop")
+    return ""
+
+
+def _why_silent(stream: Stream, now: float, publishers: int) -> str:
+    """What is wrong with a topic on which nothing comes."""
+    since = f"for {now - stream.arrivals[-1]:.0f} s" if stream.arrivals else "yet"
+    if not publishers:
+        return (f"no {stream.name} {since}: nobody publishes {stream.topic}; start the driver or correct the name of "
+                "the topic")
+    return (f"no {stream.name} {since}: {stream.topic} has a publisher, but nothing arrives; does it send, and does it "
+            "use the Fast DDS profile for large messages (config/fastdds_large_messages.xml)?")
