@@ -9,6 +9,7 @@ Opening reads the bag once for the stamps; after that a frame reads its two mess
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ class RosbagSource(Source):
         self._image_frame = streams[self.topics.image].frame or self._infos[0].header.frame_id
         self._cloud_frame = streams[self.topics.cloud].frame
         self._info_stamps = np.array([stamp_ns(info.header) for info in self._infos], dtype=np.int64)
-        self._frames = _read_frames(self._bag, self.topics)
+        self._frames = read_frames(self._bag, self.topics.transforms)
         super().__init__(path, [f"{index:06d}" for index in range(len(self._pairs))])
 
     def _load(self, index: int) -> Sample:
@@ -144,10 +145,10 @@ def _lost(path: Path, topic: str) -> str:
     return f"{path}: the bag counts messages on {topic} but holds none; it is damaged, copy it again"
 
 
-def _read_frames(bag: BagFile, topics: Topics) -> FrameTree:
-    """All recorded transforms; those of a topic that ends in tf_static hold for ever."""
+def read_frames(bag: BagFile, topics: Collection[str]) -> FrameTree:
+    """All transforms recorded on some topics; those of a topic that ends in tf_static hold for ever."""
     tree = FrameTree()
-    for topic, logged, message in bag.messages(topics.transforms):
+    for topic, logged, message in bag.messages(topics):
         for transform in message.transforms:
             parent, child = transform.header.frame_id, transform.child_frame_id
             T = transform_from_message(transform.transform, f"{bag.path}, {topic}, {parent} -> {child}")

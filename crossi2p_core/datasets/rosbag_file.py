@@ -62,6 +62,34 @@ class BagFile:
         """Topics of the given types (such as `sensor_msgs/msg/Image`) that have messages, sorted."""
         return sorted(topic for topic, name in self.types.items() if name in types and self.counts[topic])
 
+    def span(self) -> tuple[int, int]:
+        """Times of recording (ns) of the first and the last message of the bag."""
+        with self._reading() as reader:
+            return int(reader.start_time), int(reader.end_time) - 1
+
+    def connections(self, topic: str) -> list[Any]:
+        """The recorded publishers of a topic as `rosbags` tells them: `digest` of the type, `ext` with their QoS."""
+        with self._reading() as reader:
+            return [connection for connection in reader.connections if connection.topic == topic]
+
+    def raw(self, topics: Collection[str], start: int | None = None,
+            stop: int | None = None) -> Iterator[tuple[str, int, bytes]]:
+        """(topic, time of recording ns, bytes as they lie in the bag) by time, from `start` to before `stop` (ns)."""
+        with self._reading() as reader:
+            for topic, logged, raw in self._messages(reader, topics, start, stop):
+                yield topic, int(logged), bytes(raw)
+
+    def ros1_to_cdr(self, raw: bytes, name: str) -> bytes:
+        """A message of ROS 1 as ROS 2 would send it; only for types that are the same in both."""
+        with self._reading():
+            return bytes(typestore(True).ros1_to_cdr(raw, name))
+
+    def first_frame(self, topic: str) -> str:
+        """frame_id of the first message of a topic whose messages start with a std_msgs/Header; empty without one."""
+        with self._reading() as reader:
+            first = next(self._messages(reader, [topic]), None)
+            return "" if first is None else self._header(first[2])[1]
+
     def streams(self, topics: Collection[str]) -> dict[str, Stream]:
         """Stamps of all messages of the given topics, which start with a std_msgs/Header.
 
@@ -137,7 +165,7 @@ class BagFile:
                 yield connection.topic, logged, raw
 
     def _decode(self, raw: bytes, name: str) -> Any:
-        store = _typestore(self.is_ros1)
+        store = typestore(self.is_ros1)
         return store.deserialize_ros1(raw, name) if self.is_ros1 else store.deserialize_cdr(raw, name)
 
     def _header(self, raw: bytes) -> tuple[int, str]:
@@ -154,7 +182,7 @@ class BagFile:
 
 
 @lru_cache
-def _typestore(is_ros1: bool) -> Any:
+def typestore(is_ros1: bool) -> Any:
     """The standard message definitions of ROS 1 or 2; building them takes 0.1 s."""
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 

@@ -75,6 +75,17 @@ class FrameTree:
         moving = [name for chain in up for name in _below(chain, common) if not self._edges[name].is_static]
         return common is not None and not moving
 
+    def nearest_edge(self, target: str, source: str, stamp: int) -> tuple[str, str] | None:
+        """(parent, child) of the link on the way between two frames that is nearest to `target`; None without a way."""
+        target, source = frame_name(target), frame_name(source)
+        up_target, up_source = list(self._upwards(target, stamp)), list(self._upwards(source, stamp))
+        common = next((name for name in up_source if name in up_target), None)
+        if common is None or target == source:
+            return None
+        if target != common:
+            return up_target[1], target
+        return common, up_source[up_source.index(common) - 1]
+
     def _upwards(self, name: str, stamp: int) -> dict[str, np.ndarray]:
         """T_ancestor_name of the frame itself, its parent, and so on up to the root, in this order."""
         chain = {name: np.eye(4)}

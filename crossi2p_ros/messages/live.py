@@ -22,7 +22,7 @@ class LiveMessages(MessageFactory):
     def new(self, name: str, /, **fields: Any) -> Any:
         """The message of type `name`; `data` is appended as bytes, since every other way copies it item by item."""
         data = fields.pop("data", None)
-        message = _message_class(name)(**fields)
+        message = message_class(name)(**fields)
         if data is not None:
             message.data.frombytes(data)
         return message
@@ -37,11 +37,14 @@ class LiveMessages(MessageFactory):
 
 
 @lru_cache
-def _message_class(name: str) -> Any:
-    """The class of `sensor_msgs/msg/Image` and the like."""
-    package, kind, message = name.split("/")
+def message_class(name: str) -> Any:
+    """The class of `sensor_msgs/msg/Image` and the like; InputError where it is not installed."""
+    package = name.partition("/")[0]
     try:
+        _, kind, message = name.split("/")
         return getattr(import_module(f"{package}.{kind}"), message)
     except ImportError as error:
         raise InputError(f"the ROS package {package} is not installed; source a ROS 2 distribution, or "
                          "pip install '.[ros]'") from error
+    except (AttributeError, ValueError) as error:
+        raise InputError(f"the ROS package {package} has no message {name}") from error
