@@ -36,7 +36,7 @@ def bent(sample: Sample, speed: float, delay: float = 0.0) -> Sample:
 
 @pytest.fixture(scope="module")
 def street() -> list[Sample]:
-    return list(open_source("synthetic:street?seed=5&frames=4"))
+    return list(open_source("synthetic:street?seed=5&frames=4&camera=kitti"))
 
 
 @pytest.fixture(scope="module")
