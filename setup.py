@@ -50,5 +50,6 @@ setup(
     entry_points={"console_scripts": [
         "crossi2p = crossi2p_core.cli:main",
         "register_node = crossi2p_ros.register_node:main",
+        "bag_player = crossi2p_ros.bag_player.command:main",
     ]},
 )

@@ -82,7 +82,7 @@ class BagFile:
     def ros1_to_cdr(self, raw: bytes, name: str) -> bytes:
         """A message of ROS 1 as ROS 2 would send it; only for types that are the same in both."""
         with self._reading():
-            return bytes(typestore(True).ros1_to_cdr(raw, name))
+            return bytes(typestore(False).ros1_to_cdr(raw, name))  # of ROS 2, which leaves the header's counter out
 
     def first_frame(self, topic: str) -> str:
         """frame_id of the first message of a topic whose messages start with a std_msgs/Header; empty without one."""

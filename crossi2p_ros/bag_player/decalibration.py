@@ -28,14 +28,15 @@ class Decalibration:
     T_true: np.ndarray
     T_wrong: np.ndarray
 
-    def apply(self, transform: Any) -> None:
-        """Replace a TransformStamped by the wrong one if it is the link that is meant."""
+    def apply(self, transform: Any) -> bool:
+        """Replace a TransformStamped by the wrong one if it is the link that is meant; returns whether it was."""
         if (frame_name(transform.header.frame_id), frame_name(transform.child_frame_id)) != (self.parent, self.child):
-            return
+            return False
         body = transform.transform
         body.translation.x, body.translation.y, body.translation.z = map(float, self.T_parent_child[:3, 3])
         quaternion = xyzw_from_rotation(self.T_parent_child[:3, :3])
         body.rotation.x, body.rotation.y, body.rotation.z, body.rotation.w = map(float, quaternion)
+        return True
 
     def words(self) -> str:
         """By how much, measured, and where."""

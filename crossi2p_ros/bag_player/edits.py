@@ -37,13 +37,15 @@ class Edits:
 
     def _edit_transforms(self, raw: bytes, shift: int) -> bytes:
         message = deserialize_message(raw, TFMessage)
+        changed = False
         for transform in message.transforms:
             if self._decalibration is not None:
-                self._decalibration.apply(transform)
+                changed |= self._decalibration.apply(transform)
             stamp = Time.from_msg(transform.header.stamp).nanoseconds
             if shift and stamp:
                 transform.header.stamp = Time(nanoseconds=stamp + shift).to_msg()
-        return serialize_message(message)
+                changed = True
+        return serialize_message(message) if changed else raw
 
 
 def _starts_with_header(kind: Any) -> bool:
