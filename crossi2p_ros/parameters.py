@@ -52,6 +52,9 @@ class Settings:
                               live=True)
     frames: int = parameter(1, "how many of the newest pairs are registered together", low=1, high=50, live=True)
 
+    save_path: str = parameter("~/.ros/crossi2p/extrinsic.yaml", "what ~/save writes; URDF and command line beside it",
+                               live=True)
+
     qos_reliability: str = parameter("best_effort", "of the subscriptions; best_effort hears every publisher",
                                      choices=("best_effort", "reliable"))
     qos_depth: int = parameter(5, "messages that wait per subscription", low=1, high=100)
@@ -91,9 +94,6 @@ class Settings:
                                          low=0.0, high=1000.0, live=True)
     warn_age: float = parameter(60.0, "seconds after which the last valid result is too old; 0: never", low=0.0,
                                 high=86400.0, live=True)
-
-    save_path: str = parameter("~/.ros/crossi2p/extrinsic.yaml", "what ~/save writes; URDF and command line beside it",
-                               live=True)
 
     def __post_init__(self) -> None:
         """What holds between values. Raises InputError."""

@@ -1,4 +1,4 @@
-"""The executable `register_node`: looks whether there is a ROS 2 before anything of it is imported, then runs the node."""
+"""The executable `register_node`: looks for one usable ROS 2 before anything of it is imported, then runs the node."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from .parameters import Settings
 from .prior import Reference
 
 IDLE_S = 0.5  # how often it looks up when nothing comes
-JOIN_S = 1.0  # longer nobody waits for it: what it computes then is thrown away
+JOIN_S = 0.5  # longer nobody waits for it: what it computes then is thrown away
 
 Answer = Callable[[Outcome | str], None]
 """Told of the outcome, or in words why there is none."""

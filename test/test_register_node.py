@@ -1,0 +1,219 @@
+"""The node as a robot meets it: in a process of its own, over the real DDS, with good sensors and with bad ones."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
+from lifecycle_msgs.msg import Transition
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from rclpy.time import Time
+from registering import CAMERA, LIDAR, Sensors, own_network, registering, running_node
+
+from crossi2p_core.calibration_file import read_extrinsic
+from crossi2p_core.datasets import open_source
+from crossi2p_core.geometry import se3
+from crossi2p_core.types import Sample
+from crossi2p_ros.messages.answers import extrinsic_from_transform
+from crossi2p_ros.ros_compat.tf2 import Buffer, TransformListener
+from crossi2p_ros.ros_compat.tf_transformations import euler_matrix, quaternion_matrix
+
+OK, WARN, ERROR = 0, 1, 2
+WITHIN_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def sample() -> Sample:
+    """A small synthetic street of which the truth is known, with the points that the camera may see."""
+    whole = open_source("synthetic:street?seed=1&frames=1")[0]
+    x, y, _ = whole.cloud.xyz.T
+    return replace(whole, cloud=whole.cloud.select(x > 0.5 * np.abs(y)))
+
+
+@pytest.fixture(scope="module")
+def prior(sample: Sample) -> np.ndarray:
+    """A calibration that has suffered."""
+    return se3.perturb(sample.T_cam_lidar, np.random.default_rng(0), 1.0, 0.1)
+
+
+def errors(T: np.ndarray, sample: Sample) -> tuple[float, float]:
+    """Degrees and metres from the truth."""
+    return (float(se3.rotation_error_deg(T, sample.T_cam_lidar)), float(se3.translation_error_m(T, sample.T_cam_lidar)))
+
+
+def test_an_operator_repairs_a_calibration(sample: Sample, prior: np.ndarray, tmp_path: Path) -> None:
+    network, path = own_network(), tmp_path / "saved" / "extrinsic.yaml"
+    with running_node("robot", network) as (node, spin_until), \
+            registering(network, autostart="true", mode="manual", save_path=path):
+        robot = Sensors(node, spin_until, sample)
+        robot.tell_prior(prior)
+        buffer = Buffer()
+        TransformListener(buffer, node)
+        # 1. before: nothing is known, and nothing is there to save
+        assert not robot.ask("save").success
+        assert robot.sending_until(lambda: robot.level() == WARN and robot.says("~/calibrate"))
+        # 2. a better extrinsic than the one that was published
+        answer = robot.ask("calibrate")
+        assert answer.success, answer.message
+        assert spin_until(lambda: bool(robot.extrinsics) and buffer.can_transform(
+            LIDAR, f"{CAMERA}_registered", Time()))
+        found = extrinsic_from_transform(robot.extrinsics[-1], LIDAR, CAMERA, "~/extrinsic")
+        assert (np.array(errors(found, sample)) < 0.7 * np.array(errors(prior, sample))).all()
+        as_tf = buffer.lookup_transform(LIDAR, f"{CAMERA}_registered", Time())
+        in_tree = extrinsic_from_transform(as_tf, LIDAR, f"{CAMERA}_registered", "/tf_static")
+        np.testing.assert_allclose(in_tree, found, atol=1e-9)
+        # 3. the reference is known to be wrong until the estimate takes its place
+        limits = {"warn.deviation_deg": 0.2, "warn.deviation_cm": 2.0}
+        assert all(each.successful for each in set_parameters(robot, limits))
+        assert robot.sending_until(lambda: robot.level() == WARN and robot.says("from the reference"))
+        assert robot.ask("save").success
+        assert_saved(path, found)
+        assert robot.ask("accept").success
+        assert robot.sending_until(lambda: robot.level() == OK), robot.said
+        assert float(robot.value("deviation rotation")) == 0
+        # 4. and is in doubt again
+        assert robot.ask("reset").success and not robot.ask("accept").success
+        refused = set_parameters(robot, {"mode": "sometimes"})[0]
+        assert not refused.successful and "continuous, periodic, manual" in refused.reason
+
+
+def set_parameters(robot: Sensors, values: dict[str, float | str]) -> list[Any]:
+    """What the node answers to `ros2 param set`."""
+    given = [Parameter(name=name, value=ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=value)
+                       if isinstance(value, str) else
+                       ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value))
+             for name, value in values.items()]
+    return list(robot.call(SetParameters, "set_parameters", SetParameters.Request(parameters=given)).results)
+
+
+def assert_saved(path: Path, T_cam_lidar: np.ndarray) -> None:
+    """YAML, URDF and command line say the same as the matrix."""
+    extrinsic = read_extrinsic(path)
+    assert (extrinsic.lidar_frame, extrinsic.camera_frame, extrinsic.status) == (LIDAR, CAMERA, "ok")
+    np.testing.assert_allclose(extrinsic.T_cam_lidar, T_cam_lidar, atol=1e-9)
+    joint = ElementTree.parse(path.with_suffix(".urdf.xml")).getroot()
+    xyz, rpy = ([float(x) for x in joint.find("origin").attrib[name].split()] for name in ("xyz", "rpy"))
+    np.testing.assert_allclose(se3.inverse(se3.make(euler_matrix(*rpy)[:3, :3], np.array(xyz))), T_cam_lidar, atol=1e-9)
+    line = dict(re.findall(r"--(\w+) (\S+)", path.with_suffix(".static_transform.txt").read_text()))
+    R = quaternion_matrix([float(line[name]) for name in ("qx", "qy", "qz", "qw")])[:3, :3]
+    t = np.array([float(line[axis]) for axis in "xyz"])
+    np.testing.assert_allclose(se3.inverse(se3.make(R, t)), T_cam_lidar, atol=1e-9)
+
+
+def unknown_encoding(image: Any, info: Any, cloud: Any) -> None:
+    image.encoding = "secret7"
+
+
+def lying_step(image: Any, info: Any, cloud: Any) -> None:
+    image.step = 3
+
+
+def uncalibrated(image: Any, info: Any, cloud: Any) -> None:
+    info.k = np.zeros(9)
+
+
+def distortion_of_wrong_length(image: Any, info: Any, cloud: Any) -> None:
+    info.d = [0.1, 0.2]
+
+
+def only_nan(image: Any, info: Any, cloud: Any) -> None:
+    points = np.frombuffer(memoryview(cloud.data), np.float32).copy()
+    points[:] = np.nan
+    cloud.data = []
+    cloud.data.frombytes(points.tobytes())
+
+
+def no_points(image: Any, info: Any, cloud: Any) -> None:
+    cloud.width, cloud.row_step, cloud.data = 0, 0, []
+
+
+def without_x(image: Any, info: Any, cloud: Any) -> None:
+    cloud.fields = cloud.fields[1:]
+
+
+def no_frame(image: Any, info: Any, cloud: Any) -> None:
+    image.header.frame_id = ""
+
+
+BAD = {unknown_encoding: "'secret#'", lying_step: "step of #", uncalibrated: "not calibrated",
+       distortion_of_wrong_length: "coefficients", only_nan: "is finite", no_points: "is empty", without_x: "x",
+       no_frame: "names no frame"}
+
+
+def from_the_future(image: Any, info: Any, cloud: Any) -> None:
+    image.header.stamp.sec += 3600
+    cloud.header.stamp.sec += 3600
+
+
+def test_bad_sensors_are_named_and_counted_and_good_ones_are_welcome_again(sample: Sample, prior: np.ndarray) -> None:
+    network = own_network()
+    with running_node("robot", network) as (node, spin_until), registering(network, autostart="true") as process:
+        robot = Sensors(node, spin_until, sample)
+        # 1. nothing at all, then everything but a prior
+        assert spin_until(lambda: robot.says("nobody publishes /camera/image_raw") or robot.says("no image yet"))
+        assert robot.sending_until(lambda: robot.level() == ERROR and robot.says("TF does not lead")), robot.said
+        robot.tell_prior(prior)
+        # 2. each kind of nonsense has its counter, and nothing comes of it
+        for damage, words in BAD.items():
+            assert counted(robot, damage, words), f"{damage.__name__}: {robot.said}"
+        assert counted(robot, from_the_future, "newer than this node's clock"), robot.said
+        assert robot.sending_until(lambda: int(robot.value("empty stamps") or 0) > 2, stampless), robot.said
+        # 3. good data again
+        assert process.poll() is None
+        robot.extrinsics.clear()
+        assert robot.sending_until(lambda: bool(robot.extrinsics) and robot.level() in (OK, WARN)), robot.said
+        # 4. a LiDAR whose clock runs away
+        assert robot.sending_until(lambda: robot.says("ms apart"), a_tenth_apart), robot.said
+
+
+def counted(robot: Sensors, damage: Callable[..., None], words: str) -> bool:
+    """Whether the diagnostics come to count refusals with these words, at ERROR."""
+    def seen() -> bool:
+        refused = [] if robot.said is None else [each for each in robot.said.values if each.key.startswith("refused: ")]
+        return any(words in each.key and int(each.value) > 0 for each in refused) and robot.level() == ERROR
+
+    return robot.sending_until(seen, damage)
+
+
+def stampless(image: Any, info: Any, cloud: Any) -> None:
+    for each in (image, cloud):
+        each.header.stamp.sec = each.header.stamp.nanosec = 0
+
+
+def a_tenth_apart(image: Any, info: Any, cloud: Any) -> None:
+    later = Time.from_msg(cloud.header.stamp).nanoseconds + 90_000_000
+    cloud.header.stamp = Time(nanoseconds=later).to_msg()
+
+
+def test_every_transition_and_an_interruption_take_less_than_two_seconds(sample: Sample, prior: np.ndarray) -> None:
+    network = own_network()
+    with running_node("robot", network) as (node, spin_until), registering(network) as process:
+        robot = Sensors(node, spin_until, sample)
+        robot.tell_prior(prior)
+        assert robot.ask_state(Transition.TRANSITION_CONFIGURE) and robot.ask_state(Transition.TRANSITION_ACTIVATE)
+        assert robot.sending_until(lambda: bool(robot.extrinsics)), robot.said
+        for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP,
+                           Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            robot.send(*robot.messages())
+            begin = time.monotonic()
+            assert robot.ask_state(transition)
+            assert time.monotonic() - begin < WITHIN_S, transition
+        robot.extrinsics.clear()
+        assert robot.sending_until(lambda: bool(robot.extrinsics)), robot.said
+        robot.send(*robot.messages())
+        spin_until(lambda: False, 0.3)  # a registration is under way
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        assert time.monotonic() - begin < WITHIN_S
