@@ -9,6 +9,7 @@
     outputs.py        outcomes to topics; tf_owner.py to TF, markers.py to RViz, saved_files.py to disk
     report.py         what is to be said of the node; diagnostics.py says it once per second
     services.py       what an operator asks for
+    bag_player/       plays bags through DDS, on request with a wrong extrinsic; see docs/launch.md
     messages/         messages to samples and answers to messages
     ros_compat/       the ROS packages that we borrow, and our stand-ins where they are missing
     tf2_msgs_build/   makes the message package that ROS from PyPI lacks
