@@ -77,15 +77,16 @@ class Inputs:
     """Image, CameraInfo and PointCloud2 of `settings`, brought together and handed to `deliver`."""
 
     def __init__(self, node: Node, settings: Callable[[], Settings], deliver: Callable[[Pair], None],
-                 refuse: Callable[[str], None]) -> None:
-        """`refuse` is told in words of everything that could not be used."""
-        self._node, self._settings, self._deliver, self.refuse = node, settings, deliver, refuse
+                 count: Callable[[str], None]) -> None:
+        """`count` is told in words of everything that could not be used."""
+        self._node, self._settings, self._deliver, self._count = node, settings, deliver, count
         chosen = settings()
         self.image = Stream("image", chosen.image_topic)
         self.cloud = Stream("cloud", chosen.cloud_topic)
         self.info = Stream("camera info", chosen.info_topic)
         self.pairs = 0
         self.clock_jumps = 0
+        self._trouble = ""  # why the last pair was refused, empty once one is taken
         self._newest_info: Any = None
         self._open(chosen)
 
@@ -98,7 +99,12 @@ class Inputs:
     def why_no_pairs(self) -> str:
         """In words, what keeps pairs from coming; empty where they come."""
         return why_no_pairs(self.image, self.cloud, self.info, self._settings().sync_slop, time.monotonic(),
-                            self._node.count_publishers)
+                            self._node.count_publishers) or self._trouble
+
+    def refuse(self, reason: str) -> None:
+        """Count what could not be used, and keep why in mind."""
+        self._trouble = reason
+        self._count(reason)
 
     def forget(self) -> None:
         """Time has jumped back: what still waits for a partner never meets one."""
@@ -135,6 +141,7 @@ class Inputs:
                 self.refuse(reason)
                 return
             self.pairs += 1
+            self._trouble = ""
             apart = (stamp_ns(image.header) - stamp_ns(cloud.header)) / 1e9
             self._deliver(Pair(image.message, self._newest_info, cloud.message, apart, time.monotonic()))
         except Exception as error:

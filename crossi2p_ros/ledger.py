@@ -42,13 +42,17 @@ class Ledger:
             if outcome.valid:
                 self.last_valid = outcome
 
-    def refuse(self, reason: str) -> None:
+    def count(self, reason: str) -> None:
         """Count what could not be used; reasons that differ in numbers alone are counted as one."""
         kind = re.sub(r"-?\d+(\.\d+)?(e[-+]?\d+)?", "#", reason)
         with self._lock:
             known = kind in self._refused or len(self._refused) < MOST_REASONS
             self._refused[kind if known else OTHER] += 1
-            self.last_refusal = (reason, time.monotonic())
+
+    def refuse(self, reason: str) -> None:
+        """Count what could not be registered; it is reported until something is."""
+        self.count(reason)
+        self.last_refusal = (reason, time.monotonic())
 
     def forget_results(self) -> None:
         """Forget the answers alone."""

@@ -1,0 +1,82 @@
+"""Where a registration starts, and which pairs are passed over: from a buffer that was filled by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
+pytest.importorskip("tf2_msgs.msg", reason="needs tf2_msgs: python -m crossi2p_ros.tf2_msgs_build")
+from crossi2p_core.calibration_file import Extrinsic, write_calibration
+from crossi2p_core.errors import InputError
+from crossi2p_core.geometry import se3
+from crossi2p_core.geometry.quaternion import xyzw_from_rotation
+from crossi2p_ros.gates import why_passed_over
+from crossi2p_ros.messages.live import LiveMessages
+from crossi2p_ros.parameters import settings_from
+from crossi2p_ros.prior import Reference
+from crossi2p_ros.ros_compat.tf2 import Buffer
+
+MAKE = LiveMessages()
+T_LIDAR_CAM = se3.make(se3.exp_so3(np.array([0.3, 0.2, -0.1])), np.array([0.1, 0.2, -0.3]))
+T_CAM_LIDAR = se3.inverse(T_LIDAR_CAM)
+SECOND = 10**9
+
+
+def reference(buffer: Buffer | None = None, **values: Any) -> Reference:
+    """With these parameters (`__` for a dot)."""
+    settings = settings_from({name.replace("__", "."): value for name, value in values.items()})
+    return Reference(lambda: settings, buffer or Buffer())
+
+
+def test_a_start_from_the_tree() -> None:
+    buffer = Buffer()
+    with pytest.raises(InputError, match="TF does not lead from lidar to camera"):
+        reference(buffer).find("lidar", "camera")
+    buffer.set_transform_static(MAKE.transform(T_LIDAR_CAM, 0, "lidar", "camera"), "test")
+    np.testing.assert_allclose(reference(buffer).find("lidar", "camera"), T_CAM_LIDAR, atol=1e-9)
+
+
+def test_a_start_from_parameters() -> None:
+    given = {"prior__source": "parameters", "prior__translation": T_LIDAR_CAM[:3, 3].tolist()}
+    with pytest.raises(InputError, match="all zeros"):
+        reference(**given).find("lidar", "camera")
+    given["prior__quaternion_xyzw"] = xyzw_from_rotation(T_LIDAR_CAM[:3, :3]).tolist()
+    np.testing.assert_allclose(reference(**given).find("lidar", "camera"), T_CAM_LIDAR, atol=1e-9)
+
+
+def test_a_start_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "extrinsic.yaml"
+    start = reference(prior__source="file", prior__file=str(path))
+    with pytest.raises(InputError, match=r"extrinsic\.yaml"):
+        start.find("lidar", "camera")
+    write_calibration(path, Extrinsic(T_CAM_LIDAR))
+    np.testing.assert_allclose(start.find("lidar", "camera"), T_CAM_LIDAR, atol=1e-9)
+
+
+def test_no_start_is_said_and_an_accepted_estimate_is_one() -> None:
+    start = reference(prior__source="none")
+    with pytest.raises(InputError, match=r"prior\.source is none"):
+        start.find("lidar", "camera")
+    start.accept(T_CAM_LIDAR)
+    assert start.accepted
+    np.testing.assert_allclose(start.find("lidar", "camera"), T_CAM_LIDAR, atol=1e-9)
+    start.reset()
+    assert not start.accepted
+
+
+@pytest.mark.parametrize(("turn", "speed", "words"), [
+    (5.0, 10.0, ""), (20.0, 10.0, "gate.max_turn"), (5.0, 40.0, "gate.max_speed")])
+def test_a_pair_taken_in_a_fast_turn_is_passed_over(turn: float, speed: float, words: str) -> None:
+    buffer = Buffer()
+    for tenth in range(20):
+        T = se3.make(se3.exp_so3(np.radians([0, 0, turn * tenth / 10])), np.array([speed * tenth / 10, 0, 0]))
+        buffer.set_transform(MAKE.transform(T, 100 * SECOND + tenth * SECOND // 10, "odom", "lidar"), "test")
+    settings = settings_from({"gate.fixed_frame": "odom"})
+    said = why_passed_over(settings, buffer, "lidar", 101 * SECOND)
+    assert (words in said) if words else not said
+    assert not why_passed_over(settings_from({}), buffer, "lidar", 101 * SECOND)  # no gate is asked for
+    assert not why_passed_over(settings, buffer, "lidar", 200 * SECOND)  # nobody knows

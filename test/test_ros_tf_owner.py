@@ -1,0 +1,102 @@
+"""The link of the tree that the node owns: its own frame, the user's edge through the tree, and nobody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
+from rclpy.node import Node
+from rclpy.time import Time
+from ros_here import own_network, running_node
+from test_ros_report import MOVED, outcome
+
+from crossi2p_core.datasets.messages.transforms import transform_from_message
+from crossi2p_core.geometry import se3
+from crossi2p_ros.messages.live import LiveMessages
+from crossi2p_ros.ros_compat.tf2 import Buffer, StaticTransformBroadcaster, TransformListener
+from crossi2p_ros.tf_owner import SUFFIX, TransformOwner
+
+SIDE = se3.make(se3.exp_so3(np.array([0.3, 0.2, -0.1])), np.array([1.0, 2.0, 3.0]))
+OTHER_SIDE = se3.make(se3.exp_so3(np.array([-0.1, 0.4, 0.2])), np.array([0.5, -1.0, 0.2]))
+MAKE = LiveMessages()
+
+
+@contextmanager
+def tree(**links: tuple[str, np.ndarray]) -> Iterator[tuple[Node, Buffer, Callable[..., bool]]]:
+    """A robot that publishes links (child=(parent, T_parent_child)); a node beside it with its buffer filled."""
+    network = own_network()
+    with running_node("robot", network) as (robot, _), running_node("calibrator", network) as (node, spin_until):
+        broadcaster = StaticTransformBroadcaster(robot)
+        broadcaster.sendTransform([MAKE.transform(T, 0, parent, child) for child, (parent, T) in links.items()])
+        buffer = Buffer()
+        TransformListener(buffer, node)
+        assert spin_until(lambda: all(buffer.can_transform(parent, child, Time())
+                                      for child, (parent, _) in links.items()))
+        yield node, buffer, spin_until
+
+
+def looked_up(buffer: Buffer, target: str, source: str) -> np.ndarray:
+    """T_target_source of the tree."""
+    return transform_from_message(buffer.lookup_transform(target, source, Time()).transform, "tree")
+
+
+def test_by_default_the_camera_gets_a_frame_of_its_own_below_the_lidar() -> None:
+    with tree(camera=("lidar", SIDE)) as (node, buffer, spin_until):
+        owner = TransformOwner(node, buffer, "", "")
+        owner.publish(outcome())
+        assert spin_until(lambda: buffer.can_transform("lidar", f"camera{SUFFIX}", Time())) and not owner.problem
+        np.testing.assert_allclose(looked_up(buffer, f"camera{SUFFIX}", "lidar"), MOVED, atol=1e-9)
+        np.testing.assert_allclose(looked_up(buffer, "lidar", "camera"), SIDE, atol=1e-9)  # nobody else's was touched
+        owner.close()
+
+
+@pytest.mark.parametrize("lidar_on_parent", [True, False])
+def test_an_edge_is_solved_so_that_the_tree_says_what_was_found(lidar_on_parent: bool) -> None:
+    above, below = ("lidar", "camera") if lidar_on_parent else ("camera", "lidar")
+    with tree(**{above: ("base", SIDE), below: ("mount", OTHER_SIDE)}) as (node, buffer, spin_until):
+        owner = TransformOwner(node, buffer, "base", "mount")
+        for _ in range(2):  # the second time it is there already
+            owner.publish(outcome())
+            assert not owner.problem
+            assert spin_until(lambda: buffer.can_transform("camera", "lidar", Time()))
+            np.testing.assert_allclose(looked_up(buffer, "camera", "lidar"), MOVED, atol=1e-9)
+        owner.close()
+
+
+def test_an_edge_that_does_not_lie_between_the_sensors_is_refused() -> None:
+    with tree(lidar=("base", SIDE)) as (node, buffer, _):
+        owner = TransformOwner(node, buffer, "base", "mount")
+        owner.publish(outcome())
+        assert "base -> mount does not lie between lidar and camera" in owner.problem
+        owner.close()
+
+
+def test_an_edge_that_someone_else_publishes_is_refused() -> None:
+    links = {"lidar": ("base", SIDE), "camera": ("mount", OTHER_SIDE), "mount": ("base", SIDE)}
+    with tree(**links) as (node, buffer, spin_until):
+        owner = TransformOwner(node, buffer, "base", "mount")
+        spin_until(lambda: False, 0.5)
+        owner.publish(outcome())
+        assert "someone else publishes base -> mount" in owner.problem
+        assert not spin_until(lambda: not np.allclose(looked_up(buffer, "base", "mount"), SIDE), 0.5)
+        owner.close()
+
+
+def test_whoever_claims_our_frame_later_gets_it_and_it_is_said() -> None:
+    with tree(lidar=("base", SIDE)) as (node, buffer, spin_until):
+        owner = TransformOwner(node, buffer, "", "")
+        owner.publish(outcome())
+        assert spin_until(lambda: buffer.can_transform("lidar", f"camera{SUFFIX}", Time()))
+        spin_until(lambda: False, 0.3)
+        assert not owner.problem
+        rival = StaticTransformBroadcaster(node)
+        rival.sendTransform(MAKE.transform(SIDE, 0, "base", f"camera{SUFFIX}"))
+        assert spin_until(lambda: "someone else publishes base -> camera" in owner.problem)
+        late = Buffer()
+        TransformListener(late, node)
+        assert spin_until(lambda: late.can_transform("base", f"camera{SUFFIX}", Time()))
+        owner.close()

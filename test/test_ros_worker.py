@@ -1,0 +1,161 @@
+"""The thread that owns the device: which pairs it takes, which it drops, and how it ends. With the real Registrar."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
+pytest.importorskip("tf2_msgs.msg", reason="needs tf2_msgs: python -m crossi2p_ros.tf2_msgs_build")
+from crossi2p_core.datasets import open_source
+from crossi2p_core.geometry import se3
+from crossi2p_core.registrar import Registrar
+from crossi2p_core.types import Sample
+from crossi2p_ros.inputs import Pair
+from crossi2p_ros.ledger import Ledger
+from crossi2p_ros.messages.live import LiveMessages
+from crossi2p_ros.outcome import Outcome
+from crossi2p_ros.parameters import Settings
+from crossi2p_ros.prior import Reference
+from crossi2p_ros.ros_compat.tf2 import Buffer
+from crossi2p_ros.worker import Worker
+
+MAKE = LiveMessages()
+PATIENCE_S = 40.0
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Sample]:
+    """Two frames of a street, as far as the camera may see it."""
+    return [replace(each, cloud=each.cloud.select(each.cloud.xyz[:, 0] > 0.5 * np.abs(each.cloud.xyz[:, 1])))
+            for each in open_source("synthetic:street?seed=1&frames=2")]
+
+
+def pair_of(sample: Sample, second: int, camera_frame: str = "camera") -> Pair:
+    """Its messages."""
+    stamp = second * 10**9
+    return Pair(MAKE.image(sample.image, stamp, camera_frame), MAKE.camera_info(sample.camera, stamp, camera_frame),
+                MAKE.cloud(sample.cloud, stamp, "lidar"), 0.0, time.monotonic())
+
+
+@dataclass
+class Bench:
+    """A worker, and what came out of it."""
+
+    settings: Settings
+    ledger: Ledger = field(default_factory=Ledger)
+    outcomes: list[Outcome] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    gate: str = ""
+
+    def __post_init__(self) -> None:
+        self.reference = Reference(lambda: self.settings, Buffer())
+        self.worker = Worker(Registrar(device="cpu"), lambda: self.settings, self.reference, self.ledger,
+                             gate=lambda pair: self.gate, publish=self.outcomes.append, idle=lambda: None,
+                             complain=self.complaints.append)
+
+    def calibrate(self) -> Any:
+        """What it answers when asked to register now; None where it refuses at once."""
+        done = threading.Event()
+        answers: list[Any] = []
+        if not self.worker.calibrate(lambda answer: (answers.append(answer), done.set())):
+            return None
+        assert done.wait(PATIENCE_S)
+        return answers[0]
+
+
+@contextmanager
+def bench(start: np.ndarray | None = None, **settings: Any) -> Iterator[Bench]:
+    """An active worker that ends with the block, in time and without complaints."""
+    made = Bench(Settings(prior_source="none", **settings))
+    if start is not None:
+        made.reference.accept(start)
+    made.worker.start()
+    made.worker.activate()
+    try:
+        yield made
+    finally:
+        begin = time.monotonic()
+        made.worker.stop()
+        assert time.monotonic() - begin < 2.0
+        assert not made.complaints
+
+
+def waited(condition: Any) -> bool:
+    """Whether a condition comes true in time."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition() and time.monotonic() < end:
+        threading.Event().wait(0.02)
+    return condition()
+
+
+def test_several_pairs_are_registered_together(samples: list[Sample]) -> None:
+    truth = samples[0].T_cam_lidar
+    assert truth is not None
+    start = se3.perturb(truth, np.random.default_rng(0), 1.0, 0.1)
+    with bench(start, mode="manual", frames=2) as made:
+        for second, sample in enumerate(samples, 1):
+            made.worker.offer(pair_of(sample, second))
+        joint = made.calibrate()
+        made.worker.forget()
+        made.worker.offer(pair_of(samples[1], 3))
+        alone = made.calibrate()
+    assert isinstance(joint, Outcome) and isinstance(alone, Outcome) and made.outcomes == [joint, alone]
+    assert joint.registration.matches > 1.5 * alone.registration.matches
+    assert se3.translation_error_m(joint.registration.T_cam_lidar, truth) < 0.5 * se3.translation_error_m(start, truth)
+    assert joint.stamp == 2 * 10**9 and {"convert", "search"} <= joint.seconds.keys()
+
+
+def test_the_newest_pair_is_next_and_the_others_are_counted_as_dropped(samples: list[Sample]) -> None:
+    with bench(samples[0].T_cam_lidar) as made:
+        for second in range(1, 8):
+            made.worker.offer(pair_of(samples[0], second))
+        assert waited(lambda: bool(made.outcomes) and made.outcomes[-1].stamp == 7 * 10**9)
+        assert len(made.outcomes) + made.ledger.dropped == 7
+
+
+def test_nothing_is_registered_without_a_start_and_it_is_said(samples: list[Sample]) -> None:
+    with bench(mode="manual") as made:
+        assert made.calibrate() is None
+        made.worker.offer(pair_of(samples[0], 1))
+        assert "prior.source is none" in made.calibrate() and "prior.source is none" in made.ledger.missing
+        made.gate = "the vehicle turns"
+        assert made.calibrate() == "the vehicle turns" and made.ledger.passed_over == 1
+        assert not made.outcomes
+
+
+def test_a_camera_that_changes_its_frame_starts_a_new_window(samples: list[Sample]) -> None:
+    with bench(samples[0].T_cam_lidar, mode="manual", frames=2) as made:
+        made.worker.offer(pair_of(samples[0], 1))
+        made.worker.offer(pair_of(samples[1], 2, "other_camera"))
+        found = made.calibrate()
+        assert isinstance(found, Outcome) and found.camera_frame == "other_camera"
+        assert "the frames changed from lidar and camera to lidar and other_camera" in made.ledger.refused()[0][0]
+
+
+def test_periodic_registers_once_per_period(samples: list[Sample]) -> None:
+    with bench(samples[0].T_cam_lidar, mode="periodic", period=1000.0) as made:
+        made.worker.offer(pair_of(samples[0], 1))
+        assert waited(lambda: len(made.outcomes) == 1)
+        made.worker.offer(pair_of(samples[0], 2))
+        assert isinstance(made.calibrate(), Outcome)  # being asked is another matter
+        assert [each.stamp for each in made.outcomes] == [10**9, 2 * 10**9]
+
+
+def test_whoever_asked_is_answered_when_the_node_is_deactivated(samples: list[Sample]) -> None:
+    with bench(samples[0].T_cam_lidar, mode="manual") as made:
+        assert waited(lambda: made.ledger.warm)
+        made.worker.offer(pair_of(samples[0], 1))
+        answers: list[Any] = []
+        assert made.worker.calibrate(answers.append)
+        made.worker.deactivate()
+        assert waited(lambda: bool(answers)) and "deactivated" in answers[0]
+        assert not made.outcomes and made.ledger.last is None
+        assert not made.worker.calibrate(answers.append)
