@@ -44,7 +44,7 @@ def played(*arguments: object, classes: dict | None = None) -> tuple[Ear, str]:
     network = own_network()
     with running_node("listener", network) as (node, spin_until):
         ear = Ear(node, CLASSES if classes is None else classes)
-        with playing(network, *arguments, *WAIT) as process:
+        with playing(network, *WAIT, *arguments) as process:
             assert spin_until(lambda: process.poll() is not None, 30)
             spin_until(lambda: False, 0.2)
             return ear, words_of(process)
@@ -150,9 +150,27 @@ def test_a_type_that_nobody_has_is_left_out_with_words(tmp_path: Path) -> None:
     with RawBag(tmp_path / "odd") as odd:
         odd.cloud(SAMPLES[0], CLOUDS)
         odd.add_unknown("/odd", SAMPLES[0])
+        odd.cloud(SAMPLES[0], "/cam-1/points")
     ear, said = played(tmp_path / "odd", classes={CLOUDS: PointCloud2})
     assert ear.of(CLOUDS) == recorded(tmp_path / "odd", CLOUDS)
     assert "/odd is left out: the ROS package odd_msgs is not installed" in said
+    assert "/cam-1/points is left out: Invalid topic name" in said
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--ros-args", "odd"], "ROS does not understand what follows --ros-args: ['odd']"),
+    (["--ros-args", "-r", "odd"], "Couldn't parse remap rule: '-r odd'"),
+    (["--topics", "/odd"], "no messages on a topic '/odd'"),
+])
+def test_bad_input_is_one_sentence(bag: Path, arguments: list[str], words: str) -> None:
+    with playing(own_network(), bag, *arguments) as process:
+        said, _ = process.communicate(timeout=20)
+    assert process.returncode == 2 and said.startswith("bag_player: ") and words in said and said.count("\n") == 1
+
+
+def test_a_topic_may_be_renamed(bag: Path) -> None:
+    ear, _ = played(bag, "--topics", CLOUDS, "--ros-args", "-r", f"{CLOUDS}:=/front", classes={"/front": PointCloud2})
+    assert ear.of("/front") == recorded(bag, CLOUDS)
 
 
 def test_a_damaged_bag_ends_the_player_with_words(bag: Path, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,6 +66,7 @@ def bag_player(
 
 def play(options: PlayOptions) -> None:
     """Run the player on a node of its own in the default context; all that it says goes to the node's log."""
+    stop = Stop()
     check_ros()
     use_large_message_profile()
     import rclpy
@@ -74,12 +77,12 @@ def play(options: PlayOptions) -> None:
     from .player import Player
     from .recording import Recording
 
-    stop = Stop()
     recording = Recording(options.bag, options.topics, options.start, own_clock=options.clock)
     wrong = None
     if options.decalibrate is not None:
         wrong = decalibrate(recording.bag, *options.decalibrate, options.seed, options.camera, recording.classes)
-    rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
+    with _ros_arguments_in_words():
+        rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node(NAME, start_parameter_services=False)
     try:
         for topic, reason in recording.skipped.items():
@@ -100,16 +103,32 @@ def play(options: PlayOptions) -> None:
 def main() -> None:
     """Entry point; never a traceback for what a user did."""
     try:
-        from rclpy.utilities import remove_ros_args
-
-        arguments = remove_ros_args(sys.argv)[1:]
-    except ImportError:
-        arguments = sys.argv[1:]  # check_ros will tell
-    try:
-        app(arguments, prog_name=NAME)
+        app(_own_arguments(), prog_name=NAME)
     except InputError as error:
         print(f"{NAME}: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:  # before there was anything to stop
+        sys.exit(0)
+
+
+def _own_arguments() -> list[str]:
+    """The command line without what is ROS' own (--ros-args ...)."""
+    try:
+        from rclpy.utilities import remove_ros_args
+    except ImportError:
+        return sys.argv[1:]  # check_ros will tell
+    with _ros_arguments_in_words():
+        return remove_ros_args(sys.argv)[1:]
+
+
+@contextmanager
+def _ros_arguments_in_words() -> Iterator[None]:
+    """What rclpy says of a command line that it does not understand, as an InputError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise InputError(f"ROS does not understand what follows --ros-args: {str(error).partition(', at /')[0]}; "
+                         "correct it") from error
 
 
 def _names(text: str) -> tuple[str, ...]:

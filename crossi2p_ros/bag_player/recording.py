@@ -7,6 +7,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.validate_topic_name import validate_topic_name
+
 from crossi2p_core.datasets import rosbag
 from crossi2p_core.datasets.rosbag_cdr import cdr_messages, why_not_cdr
 from crossi2p_core.datasets.rosbag_file import BagFile
@@ -65,15 +68,17 @@ class Recording:
 
     def _add(self, topic: str, own_clock: bool) -> None:
         """Make a topic ready to be played, or note why it cannot be."""
-        if topic == CLOCK and own_clock:
-            self.skipped[topic] = "--clock publishes a clock of its own"
-            return
-        if reason := why_not_cdr(self.bag, topic):
-            self.skipped[topic] = reason
-            return
+        connections = self.bag.connections(topic)
         try:
+            if topic == CLOCK and own_clock:
+                raise InputError("--clock publishes a clock of its own")
+            if len({connection.msgtype for connection in connections}) > 1:
+                raise InputError("it has messages of several types")
+            if reason := why_not_cdr(self.bag, topic):
+                raise InputError(reason)
+            validate_topic_name(topic)
             self.classes[topic] = message_class(self.bag.types[topic])
-        except InputError as error:
-            self.skipped[topic] = str(error)
+        except (InputError, InvalidTopicNameException) as error:
+            self.skipped[topic] = " ".join(str(error).split())
             return
-        self.offers[topic] = offer_of(topic, self.bag.connections(topic), self.bag.counts[topic])
+        self.offers[topic] = offer_of(topic, connections, self.bag.counts[topic])
