@@ -185,7 +185,7 @@ class RegisterNode(LifecycleNode):
         if valid is None:
             return None
         try:
-            return valid.deviation(self.reference.find(valid.lidar_frame, valid.camera_frame))
+            return valid.deviation(self.reference.find(valid.lidar_frame, valid.camera_frame, valid.stamp))
         except (InputError, TransformException):
             return None
 

@@ -18,7 +18,7 @@ from crossi2p_core.geometry import se3
 from crossi2p_core.geometry.quaternion import rotation_from_xyzw
 
 from .parameters import Settings
-from .ros_compat.tf2 import Buffer, TransformException
+from .ros_compat.tf2 import Buffer, ExtrapolationException, TransformException
 
 
 class Reference:
@@ -41,8 +41,8 @@ class Reference:
         """Back to the source."""
         self._accepted = None
 
-    def find(self, lidar_frame: str, camera_frame: str) -> np.ndarray:
-        """T_cam_lidar (4, 4). Raises InputError that says what is missing."""
+    def find(self, lidar_frame: str, camera_frame: str, stamp: int) -> np.ndarray:
+        """T_cam_lidar (4, 4) for a scan with this stamp (ns). Raises InputError that says what is missing."""
         if self._accepted is not None:
             return self._accepted
         chosen = self._settings()
@@ -51,13 +51,16 @@ class Reference:
         if chosen.prior_source == "parameters":
             return _from_parameters(chosen)
         if chosen.prior_source == "tf":
-            return self._from_tf(lidar_frame, camera_frame)
+            return self._from_tf(lidar_frame, camera_frame, stamp)
         raise InputError("prior.source is none, so there is no start; set it to tf, file or parameters")
 
-    def _from_tf(self, lidar_frame: str, camera_frame: str) -> np.ndarray:
-        """The newest that the tree knows: sensors are mounted firmly, and a late /tf must not stop us."""
+    def _from_tf(self, lidar_frame: str, camera_frame: str, stamp: int) -> np.ndarray:
+        """What the tree says of that moment, or else its newest: a late /tf must not stop us."""
         try:
-            message = self._buffer.lookup_transform(camera_frame, lidar_frame, Time())
+            try:
+                message = self._buffer.lookup_transform(camera_frame, lidar_frame, Time(nanoseconds=stamp))
+            except ExtrapolationException:
+                message = self._buffer.lookup_transform(camera_frame, lidar_frame, Time())
         except TransformException as error:
             raise InputError(f"TF does not lead from {lidar_frame} to {camera_frame} ({error}); publish the static "
                              "transform, or set prior.source to file or parameters") from error

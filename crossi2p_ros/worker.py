@@ -182,7 +182,7 @@ class Worker:
         converted = time.perf_counter()
         lidar_frame, camera_frame = self._frames(newest)
         try:
-            reference = self._reference.find(lidar_frame, camera_frame)
+            reference = self._reference.find(lidar_frame, camera_frame, newest.stamp)
         except InputError as error:
             self._ledger.missing = str(error)
             return str(error)

@@ -34,14 +34,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 CAMERA, LIDAR = "camera_optical", "lidar"
 NAME = "/register_node"
-running_node = ros_here.running_node
-
-
-def own_network() -> dict[str, str]:
-    """A network of one's own on which clouds arrive whole."""
-    network = ros_here.own_network()
-    use_large_message_profile(network)
-    return network
+own_network, running_node = ros_here.own_network, ros_here.running_node
+use_large_message_profile()  # Fast DDS reads it once, before the first node of this process
 
 
 @contextmanager

@@ -35,35 +35,44 @@ def reference(buffer: Buffer | None = None, **values: Any) -> Reference:
 def test_a_start_from_the_tree() -> None:
     buffer = Buffer()
     with pytest.raises(InputError, match="TF does not lead from lidar to camera"):
-        reference(buffer).find("lidar", "camera")
+        reference(buffer).find("lidar", "camera", SECOND)
     buffer.set_transform_static(MAKE.transform(T_LIDAR_CAM, 0, "lidar", "camera"), "test")
-    np.testing.assert_allclose(reference(buffer).find("lidar", "camera"), T_CAM_LIDAR, atol=1e-9)
+    np.testing.assert_allclose(reference(buffer).find("lidar", "camera", SECOND), T_CAM_LIDAR, atol=1e-9)
+
+
+def test_a_camera_that_moves_is_taken_where_it_was_and_a_late_tree_where_it_was_last() -> None:
+    buffer = Buffer()
+    for second in range(1, 4):
+        T = se3.make(np.eye(3), np.array([float(second), 0, 0]))
+        buffer.set_transform(MAKE.transform(T, second * SECOND, "camera", "lidar"), "test")
+    found = [reference(buffer).find("lidar", "camera", at)[0, 3] for at in (SECOND, 3 * SECOND // 2, 9 * SECOND)]
+    np.testing.assert_allclose(found, [1.0, 1.5, 3.0])
 
 
 def test_a_start_from_parameters() -> None:
     given = {"prior__source": "parameters", "prior__translation": T_LIDAR_CAM[:3, 3].tolist()}
     with pytest.raises(InputError, match="all zeros"):
-        reference(**given).find("lidar", "camera")
+        reference(**given).find("lidar", "camera", SECOND)
     given["prior__quaternion_xyzw"] = xyzw_from_rotation(T_LIDAR_CAM[:3, :3]).tolist()
-    np.testing.assert_allclose(reference(**given).find("lidar", "camera"), T_CAM_LIDAR, atol=1e-9)
+    np.testing.assert_allclose(reference(**given).find("lidar", "camera", SECOND), T_CAM_LIDAR, atol=1e-9)
 
 
 def test_a_start_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "extrinsic.yaml"
     start = reference(prior__source="file", prior__file=str(path))
     with pytest.raises(InputError, match=r"extrinsic\.yaml"):
-        start.find("lidar", "camera")
+        start.find("lidar", "camera", SECOND)
     write_calibration(path, Extrinsic(T_CAM_LIDAR))
-    np.testing.assert_allclose(start.find("lidar", "camera"), T_CAM_LIDAR, atol=1e-9)
+    np.testing.assert_allclose(start.find("lidar", "camera", SECOND), T_CAM_LIDAR, atol=1e-9)
 
 
 def test_no_start_is_said_and_an_accepted_estimate_is_one() -> None:
     start = reference(prior__source="none")
     with pytest.raises(InputError, match=r"prior\.source is none"):
-        start.find("lidar", "camera")
+        start.find("lidar", "camera", SECOND)
     start.accept(T_CAM_LIDAR)
     assert start.accepted
-    np.testing.assert_allclose(start.find("lidar", "camera"), T_CAM_LIDAR, atol=1e-9)
+    np.testing.assert_allclose(start.find("lidar", "camera", SECOND), T_CAM_LIDAR, atol=1e-9)
     start.reset()
     assert not start.accepted
 

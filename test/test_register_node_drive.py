@@ -1,0 +1,72 @@
+"""The node on a drive: frames arrive faster than they can be registered, from a camera that has been knocked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
+from registering import CAMERA, LIDAR, Sensors, own_network, registering, running_node
+
+from crossi2p_core.calibration_file import read_calibration
+from crossi2p_core.datasets import open_source
+from crossi2p_core.geometry import se3
+from crossi2p_core.types import Sample
+from crossi2p_ros.messages.answers import extrinsic_from_transform
+
+pytestmark = pytest.mark.slow
+OK, WARN = 0, 1
+FRAMES = 5
+
+
+def drive(data_dir: Path) -> list[Sample]:
+    """Frames of KITTI raw at full size."""
+    folder = next(iter(sorted((data_dir / "kitti_raw").glob("*/*_sync"))), None)
+    if folder is None:
+        pytest.skip(f"no KITTI raw drive below {data_dir}")
+    source = open_source(str(folder))
+    return [source[index] for index in range(min(len(source), 2 * FRAMES))]
+
+
+def error(T: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Degrees and decimetres from the truth."""
+    return np.array([se3.rotation_error_deg(T, truth), 10 * se3.translation_error_m(T, truth)])
+
+
+def test_a_knocked_camera_is_found_again_within_the_drive(data_dir: Path, tmp_path: Path) -> None:
+    samples = drive(data_dir)
+    truth = samples[0].T_cam_lidar
+    assert truth is not None
+    axis, way = np.array([0.6, 0.0, 0.8]), np.array([0.0, 0.8, 0.6])
+    knocked = se3.make(se3.exp_so3(np.radians(1.0) * axis) @ truth[:3, :3], truth[:3, 3] + 0.1 * way)
+    network, path = own_network(), tmp_path / "extrinsic.yaml"
+    with running_node("robot", network) as (node, spin_until), \
+            registering(network, autostart="true", frames=FRAMES, save_path=path):
+        robot = Sensors(node, spin_until, samples[0])
+        robot.tell_prior(knocked)
+        levels: list[int] = []
+
+        def at_ten_hertz(condition: Callable[[], bool], seconds: float = 150.0) -> bool:
+            end, frame = time.monotonic() + seconds, 0
+            while not (done := condition()) and time.monotonic() < end:
+                robot.sample = samples[frame % len(samples)]
+                robot.send(*robot.messages())
+                spin_until(lambda: False, 0.1)
+                levels.append(robot.level())
+                frame += 1
+            return done
+
+        assert at_ten_hertz(lambda: robot.level() == WARN and robot.says("from the reference")), robot.said
+        found = extrinsic_from_transform(robot.extrinsics[-1], LIDAR, CAMERA, "~/extrinsic")
+        assert (error(found, truth) < error(knocked, truth)).all(), (error(found, truth), error(knocked, truth))
+        assert OK not in levels
+        assert robot.ask("accept").success
+        assert at_ten_hertz(lambda: robot.level() == OK), robot.said
+        assert robot.ask("save").success
+        np.testing.assert_allclose(
+            read_calibration(path), extrinsic_from_transform(robot.extrinsics[-1], LIDAR, CAMERA, "x"), atol=1e-9)
+        assert int(robot.value("pairs dropped")) > 0
