@@ -77,9 +77,10 @@ class Inputs:
     """Image, CameraInfo and PointCloud2 of `settings`, brought together and handed to `deliver`."""
 
     def __init__(self, node: Node, settings: Callable[[], Settings], deliver: Callable[[Pair], None],
-                 count: Callable[[str], None]) -> None:
-        """`count` is told in words of everything that could not be used."""
-        self._node, self._settings, self._deliver, self._count = node, settings, deliver, count
+                 count: Callable[[str], None], restart: Callable[[], None]) -> None:
+        """count: told in words of everything that could not be used. restart: called when time has jumped back."""
+        self._node, self._settings, self._deliver = node, settings, deliver
+        self._count, self._restart = count, restart
         chosen = settings()
         self.image = Stream("image", chosen.image_topic)
         self.cloud = Stream("cloud", chosen.cloud_topic)
@@ -107,9 +108,10 @@ class Inputs:
         self._count(reason)
 
     def forget(self) -> None:
-        """Time has jumped back: what still waits for a partner never meets one."""
+        """Time has jumped back: what still waits for a partner never meets one, nor do former pairs count."""
         self.clock_jumps += 1
         forget(self._synchroniser)
+        self._restart()
 
     def _open(self, chosen: Settings) -> None:
         """Subscribe, and watch the clock."""

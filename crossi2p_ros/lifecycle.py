@@ -80,7 +80,7 @@ class RegisterNode(LifecycleNode):
         """Subscribe, and take pairs."""
         assert self.worker is not None
         self.worker.activate()
-        self.inputs = Inputs(self, self._settings, self.worker.offer, self.ledger.count)
+        self.inputs = Inputs(self, self._settings, self.worker.offer, self.ledger.count, self.worker.forget)
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

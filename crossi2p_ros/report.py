@@ -11,7 +11,7 @@ from .outcome import Outcome
 from .parameters import Settings
 
 OK, WARN, ERROR = 0, 1, 2  # diagnostic_msgs/DiagnosticStatus
-REASONS_SHOWN = 12
+REASONS_SHOWN = 20
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,153 @@
+"""Topics to pairs over DDS: what is brought together, what is refused, and what is said when nothing comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from ros_here import own_network, running_node
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+
+from crossi2p_core.types import Camera, PointCloud
+from crossi2p_ros.inputs import Inputs, Pair
+from crossi2p_ros.ledger import Ledger
+from crossi2p_ros.messages.live import LiveMessages
+from crossi2p_ros.parameters import settings_from
+
+MAKE = LiveMessages()
+CAMERA = Camera(np.array([[50.0, 0, 8], [0, 50, 6], [0, 0, 1]]), 16, 12)
+CLOUD = PointCloud.from_arrays(np.ones((3, 3)))
+MS = 1_000_000
+
+
+@dataclass
+class Street:
+    """Publishers on one side, inputs on the other."""
+
+    robot: Node
+    node: Node
+    spin_until: Callable[..., bool]
+    inputs: Inputs
+    pairs: list[Pair]
+    ledger: Ledger
+    restarts: list[int]
+    publishers: tuple[Any, Any, Any]
+
+    def send(self, image: int, cloud: int, compressed: bool = False) -> None:
+        """A calibration, an image and a cloud with these stamps, ns."""
+        pixels = np.zeros((12, 16, 3), np.uint8)
+        told = (MAKE.image(pixels, image, "camera", "png" if compressed else "raw"),
+                MAKE.camera_info(CAMERA, image, "camera"), MAKE.cloud(CLOUD, cloud, "lidar"))
+        for publisher, message in zip(self.publishers, told, strict=True):
+            publisher.publish(message)
+
+    def now(self) -> int:
+        """ns of the node's clock."""
+        return self.node.get_clock().now().nanoseconds
+
+    def hears(self, image: int, cloud: int) -> int:
+        """How many of each topic came, once these stamps were sent."""
+        before = self.inputs.cloud.count, self.inputs.image.count
+        self.send(image, cloud)
+        self.spin_until(lambda: self.inputs.cloud.count > before[0] and self.inputs.image.count > before[1])
+        return len(self.pairs)
+
+
+@contextmanager
+def street(compressed: bool = False, qos: int | QoSProfile = 5, **values: Any) -> Iterator[Street]:
+    """Everything in one process, two nodes; values: parameters, `__` for a dot."""
+    settings = settings_from({name.replace("__", "."): value for name, value in values.items()})
+    network = own_network()
+    with running_node("robot", network) as (robot, _), running_node("calibrator", network) as (node, spin_until):
+        pairs: list[Pair] = []
+        restarts: list[int] = []
+        ledger = Ledger()
+        inputs = Inputs(node, lambda: settings, pairs.append, ledger.count, lambda: restarts.append(1))
+        kind = CompressedImage if compressed else Image
+        publishers = (robot.create_publisher(kind, settings.image_topic, qos),
+                      robot.create_publisher(CameraInfo, settings.info_topic, qos),
+                      robot.create_publisher(PointCloud2, settings.cloud_topic, qos))
+        made = Street(robot, node, spin_until, inputs, pairs, ledger, restarts, publishers)
+        assert spin_until(lambda: all(node.count_publishers(stream.topic) for stream in
+                                      (inputs.image, inputs.info, inputs.cloud)))
+        yield made
+        inputs.close()
+
+
+def until_heard(made: Street, condition: Callable[[], bool], compressed: bool = False, apart: int = 0,
+                shift: int = 0) -> bool:
+    """Send pairs of this moment, shifted by ns, until the condition holds."""
+    for _ in range(60):
+        made.send(made.now() + shift, made.now() + shift + apart, compressed)
+        if made.spin_until(condition, 0.1):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_pairs_come_with_their_calibration(compressed: bool) -> None:
+    topic = "/front/image_raw/compressed" if compressed else "/front/image_raw"
+    with street(compressed, image_topic=topic) as made:
+        assert until_heard(made, lambda: bool(made.pairs), compressed, apart=5 * MS)
+        pair = made.pairs[-1]
+        assert pair.frames == ("lidar", "camera") and pair.info.width == 16
+        assert pair.apart == pytest.approx(-0.005, abs=0.002) and not made.inputs.why_no_pairs()
+
+
+def test_an_offset_brings_late_images_together_with_their_clouds() -> None:
+    with street(sync__time_offset=0.2) as made:
+        assert until_heard(made, lambda: bool(made.pairs), apart=200 * MS)
+        assert made.pairs[-1].apart == pytest.approx(0.0, abs=0.002)
+    with street() as made:
+        assert until_heard(made, lambda: "ms apart" in made.inputs.why_no_pairs(), apart=200_000 * MS)
+        assert not made.pairs
+
+
+def test_stamps_from_elsewhere_are_refused_until_good_ones_come() -> None:
+    with street() as made:
+        assert until_heard(made, lambda: bool(made.pairs))
+        for shift, words in ((-3600, "older"), (3600, "newer")):
+            assert until_heard(made, lambda w=words: w in made.inputs.why_no_pairs(), shift=shift * 10**9)
+        made.pairs.clear()
+        assert until_heard(made, lambda: bool(made.pairs)) and not made.inputs.why_no_pairs()
+        assert sum(count for _, count in made.ledger.refused()) >= 2
+
+
+def test_a_bag_that_starts_anew_is_noticed_by_its_stamps() -> None:
+    with street(sync__max_age=0.0) as made:
+        assert until_heard(made, lambda: bool(made.pairs))
+        made.hears(5 * 10**9, 5 * 10**9)
+        assert made.restarts and made.inputs.clock_jumps == 2  # the image's and the cloud's
+        made.pairs.clear()
+        assert made.hears(6 * 10**9, 6 * 10**9) == 1 and made.inputs.clock_jumps == 2
+
+
+def test_a_clock_that_jumps_back_is_noticed() -> None:
+    with street() as made:
+        made.node.set_parameters([Parameter("use_sim_time", value=True)])
+        clock = made.robot.create_publisher(Clock, "/clock", 10)
+
+        def shows(seconds: int) -> bool:
+            clock.publish(Clock(clock=Time(seconds=seconds).to_msg()))
+            return made.spin_until(lambda: made.now() == seconds * 10**9, 0.2)
+
+        assert until_heard(made, lambda: "nothing arrives on /clock" in made.inputs.why_no_pairs(), shift=100 * 10**9)
+        assert made.spin_until(lambda: shows(100)) and not made.restarts
+        assert made.spin_until(lambda: shows(20)) and made.restarts
+
+
+def test_quality_of_service_that_does_not_fit_is_told() -> None:
+    offered = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+    with street(qos=offered, qos__reliability="reliable") as made:
+        assert made.spin_until(lambda: "incompatible quality of service" in made.inputs.why_no_pairs())
