@@ -22,6 +22,8 @@ from .ros_compat.events import SubscriptionEventCallbacks
 from .ros_compat.message_filters import ApproximateTimeSynchronizer, Subscriber, forget
 from .streams import Stream, why_no_pairs
 
+ONE_JUMP_S = 0.5  # the clock, the images and the clouds notice one jump one after another
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -87,6 +89,7 @@ class Inputs:
         self.info = Stream("camera info", chosen.info_topic)
         self.pairs = 0
         self.clock_jumps = 0
+        self._jumped_at = -ONE_JUMP_S
         self._trouble = ""  # why the last pair was refused, empty once one is taken
         self._newest_info: Any = None
         self._open(chosen)
@@ -109,7 +112,9 @@ class Inputs:
 
     def forget(self) -> None:
         """Time has jumped back: what still waits for a partner never meets one, nor do former pairs count."""
-        self.clock_jumps += 1
+        now = time.monotonic()
+        self.clock_jumps += now - self._jumped_at > ONE_JUMP_S
+        self._jumped_at = now
         forget(self._synchroniser)
         self._restart()
 

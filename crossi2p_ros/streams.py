@@ -28,6 +28,7 @@ class Stream:
         """Count a message; returns whether time has jumped back since the last one."""
         self.count += 1
         self.arrivals.append(now)
+        self.qos_problem = ""  # some publisher fits
         if stamp == 0:
             self.empty_stamps += 1
             return False

@@ -125,6 +125,8 @@ def test_empty_stamps_and_quality_of_service_are_told() -> None:
     assert "all 10 stamps are empty" in reason(*made)
     made[0].qos_problem = "incompatible"
     assert reason(*made) == "/image: incompatible"
+    made[0].arrived(200 * 10**9, NOW)
+    assert "incompatible" not in reason(*made)
 
 
 def test_time_that_jumps_back_is_noticed_and_partners_are_sought_anew() -> None:
