@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from threading import Condition, Thread
 
 import numpy as np
@@ -168,7 +169,7 @@ class Worker:
             outcome = "the node was deactivated meanwhile"
         if isinstance(outcome, Outcome):
             self._ledger.add(outcome)
-            self._publish(outcome)
+            self._guarded(partial(self._publish, outcome))
         _tell(answers, outcome)
 
     def _register(self, window: list[_Waiting]) -> Outcome | str:

@@ -150,4 +150,6 @@ def test_a_clock_that_jumps_back_is_noticed() -> None:
 def test_quality_of_service_that_does_not_fit_is_told() -> None:
     offered = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
     with street(qos=offered, qos__reliability="reliable") as made:
-        assert made.spin_until(lambda: "incompatible quality of service" in made.inputs.why_no_pairs())
+        streams = made.inputs.image, made.inputs.cloud, made.inputs.info
+        assert made.spin_until(lambda: all("incompatible" in stream.qos_problem for stream in streams))
+        assert "incompatible quality of service" in made.inputs.why_no_pairs()

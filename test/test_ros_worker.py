@@ -149,6 +149,20 @@ def test_periodic_registers_once_per_period(samples: list[Sample]) -> None:
         assert [each.stamp for each in made.outcomes] == [10**9, 2 * 10**9]
 
 
+def test_a_picture_that_cannot_be_drawn_keeps_nobody_waiting(samples: list[Sample]) -> None:
+    made = Bench(Settings(prior_source="none", mode="manual"))
+    made.worker = Worker(Registrar(device="cpu"), lambda: made.settings, made.reference, made.ledger,
+                         gate=lambda pair: "", publish=lambda outcome: 1 / 0, idle=lambda: None,
+                         complain=made.complaints.append)
+    made.reference.accept(samples[0].T_cam_lidar)
+    made.worker.start()
+    made.worker.activate()
+    made.worker.offer(pair_of(samples[0], 1))
+    assert isinstance(made.calibrate(), Outcome) and isinstance(made.calibrate(), Outcome)
+    assert made.worker.stop() and "ZeroDivisionError" in made.complaints[0]
+    assert made.ledger.refused()[0] == ("internal error: ZeroDivisionError: division by zero", 2)
+
+
 def test_whoever_asked_is_answered_when_the_node_is_deactivated(samples: list[Sample]) -> None:
     with bench(samples[0].T_cam_lidar, mode="manual") as made:
         assert waited(lambda: made.ledger.warm)
