@@ -49,10 +49,12 @@ class RegisterNode(LifecycleNode):
         self.outputs: Outputs | None = None
         self.worker: Worker | None = None
         self.services_offered: Services | None = None
+        self.cannot_configure = ""
         self.diagnostics = Diagnostics(self, self._snapshot, lambda: self.settings)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the Registrar, begin to warm it up, and offer topics and services."""
+        self.cannot_configure = ""
         try:
             # 1. what computes
             self.registrar = Registrar(self.settings.config_file or None, self.settings.device)
@@ -70,6 +72,7 @@ class RegisterNode(LifecycleNode):
             self.services_offered = Services(self, self._settings, self.worker, self.ledger, self.reference,
                                              why_no_pairs=self._why_no_pairs, forget=self._forget)
         except InputError as error:
+            self.cannot_configure = str(error)
             self.get_logger().error(f"cannot configure: {error}")
             self._release()
             return TransitionCallbackReturn.FAILURE
@@ -164,7 +167,7 @@ class RegisterNode(LifecycleNode):
         state = self._state_machine.current_state[1]
         now = steady_now()
         if self.registrar is None or self.outputs is None:
-            return Snapshot(state, now)
+            return Snapshot(state, now, cannot_configure=self.cannot_configure)
         ledger, inputs = self.ledger, self.inputs
         streams = [] if inputs is None else [inputs.image, inputs.cloud, inputs.info]
         counts = {"registrations ok": ledger.registrations["ok"], "uncertain": ledger.registrations["uncertain"],

@@ -38,6 +38,7 @@ class Snapshot:
     counts: dict[str, int] = field(default_factory=dict)
     refused: tuple[tuple[str, int], ...] = ()
     last_refusal: tuple[str, float] | None = None
+    cannot_configure: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ def report(snapshot: Snapshot, settings: Settings) -> Report:
 
 
 def _verdict(s: Snapshot, settings: Settings) -> tuple[int, str]:
+    if s.cannot_configure:
+        return ERROR, f"cannot configure: {s.cannot_configure}"
     if s.state != "active":
         return OK, f"{s.state}; nothing is registered before the node is active"
     if not s.warm:

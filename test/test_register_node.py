@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import subprocess
+import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
@@ -19,7 +22,7 @@ from lifecycle_msgs.msg import Transition
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.time import Time
-from registering import CAMERA, LIDAR, Sensors, own_network, registering, running_node
+from registering import CAMERA, LIDAR, ROOT, Sensors, own_network, registering, running_node
 
 from crossi2p_core.calibration_file import read_extrinsic
 from crossi2p_core.datasets import open_source
@@ -234,3 +237,21 @@ def test_every_transition_and_an_interruption_take_less_than_two_seconds(sample:
         process.send_signal(signal.SIGINT)
         process.wait(20)
         assert time.monotonic() - begin < WITHIN_S
+
+
+def test_a_node_that_cannot_be_configured_says_so_and_waits(sample: Sample) -> None:
+    network = own_network()
+    with running_node("robot", network) as (node, spin_until), \
+            registering(network, autostart="true", device="cuda:99") as process:
+        robot = Sensors(node, spin_until, sample)
+        assert spin_until(lambda: robot.level() == ERROR and robot.says("'cuda:99' is not there")), robot.said
+        assert not robot.ask_state(Transition.TRANSITION_CONFIGURE) and process.poll() is None
+
+
+@pytest.mark.parametrize(("parameter", "words"), [("mode:=sometimes", "one of continuous, periodic, manual"),
+                                                  ("sync.slop:=99.0", "sync.slop"), ("frames:=many", "INTEGER")])
+def test_parameters_that_cannot_be_had_are_one_sentence(parameter: str, words: str) -> None:
+    ended = subprocess.run([sys.executable, "-m", "crossi2p_ros.register_node", "--ros-args", "-p", parameter],
+                           text=True, capture_output=True, timeout=60, cwd=ROOT, env=os.environ | own_network())
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1 and words in ended.stderr

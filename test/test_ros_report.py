@@ -39,6 +39,7 @@ def snapshot(**changes: Any) -> Snapshot:
 @pytest.mark.parametrize(("changes", "level", "words"), [
     ({}, OK, "registered: because ok"),
     ({"state": "inactive"}, OK, "inactive"),
+    ({"state": "unconfigured", "cannot_configure": "no such device"}, ERROR, "cannot configure: no such device"),
     ({"warm": False}, WARN, "warming up"),
     ({"why_no_pairs": "no image yet"}, ERROR, "no image yet"),
     ({"missing": "TF does not lead"}, ERROR, "TF does not lead"),
