@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,21 +21,31 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Ear:
-    """Everything that is heard on some topics, in order: `heard` as (topic, CDR), `times` of /clock in ns."""
+    """Everything that is heard on some topics, in order.
+
+    heard: (topic, CDR, seconds of the monotonic clock). times: of /clock in ns.
+    """
 
     def __init__(self, node: Node, classes: dict[str, Any], latched: tuple[str, ...] = ("/tf_static",)) -> None:
         self.classes = classes
-        self.heard: list[tuple[str, bytes]] = []
+        self.heard: list[tuple[str, bytes, float]] = []
         self.times: list[int] = []
         for topic, kind in classes.items():
             durability = DurabilityPolicy.TRANSIENT_LOCAL if topic in latched else DurabilityPolicy.VOLATILE
-            node.create_subscription(kind, topic, lambda raw, topic=topic: self.heard.append((topic, raw)),
+            node.create_subscription(kind, topic, lambda raw, topic=topic: self._hear(topic, raw),
                                      QoSProfile(depth=100, durability=durability), raw=True)
         node.create_subscription(Clock, "/clock", lambda message: self.times.append(nanoseconds(message.clock)), 1000)
 
+    def _hear(self, topic: str, raw: bytes) -> None:
+        self.heard.append((topic, raw, time.monotonic()))
+
+    def arrivals(self, topic: str) -> list[float]:
+        """When the messages of one topic came, in seconds."""
+        return [at for name, _, at in self.heard if name == topic]
+
     def of(self, topic: str) -> list[bytes]:
         """CDR of all that was heard on one topic."""
-        return [raw for name, raw in self.heard if name == topic]
+        return [raw for name, raw, _ in self.heard if name == topic]
 
     def messages(self, topic: str) -> list[Any]:
         """The same as messages."""
@@ -63,6 +74,6 @@ def words_of(process: subprocess.Popen[str], seconds: float = 20.0) -> str:
     return said
 
 
-def nanoseconds(time: Any) -> int:
+def nanoseconds(stamp: Any) -> int:
     """Of a builtin_interfaces/Time."""
-    return time.sec * 10**9 + time.nanosec
+    return stamp.sec * 10**9 + stamp.nanosec
