@@ -131,7 +131,9 @@ class RegisterNode(LifecycleNode):
         return why_passed_over(self.settings, self.buffer, self.settings.lidar_frame or pair.frames[0], pair.stamp)
 
     def _complain(self, text: str) -> None:
-        self.get_logger().error(text)
+        """Log what must not happen. A SIGINT takes the context away before the worker hears of it: that may happen."""
+        if self.context.ok():
+            self.get_logger().error(text)
 
     def _why_no_pairs(self) -> str:
         return self.inputs.why_no_pairs() if self.inputs is not None else "the node is not active"
