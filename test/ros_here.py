@@ -21,7 +21,10 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 COMPAT = "crossi2p_ros.ros_compat"
-_count = itertools.count(os.getpid())
+_DOMAINS = 100  # of ROS 2's: higher ones meet the ports that Linux gives away
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_count = itertools.count()
 
 
 def both(facade: str, *own: str) -> list[Any]:
@@ -35,8 +38,10 @@ def both(facade: str, *own: str) -> list[Any]:
 
 
 def own_network() -> dict[str, str]:
-    """Environment of processes that shall hear each other and nobody else."""
-    return {"ROS_DOMAIN_ID": str(next(_count) % 100 + 1), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    """Environment of processes that shall hear each other and nobody else, least of all another worker's tests."""
+    turn = _WORKERS * next(_count) + _WORKER + os.getppid() // _WORKERS * _WORKERS
+    domain = 1 + turn % (_DOMAINS // _WORKERS * _WORKERS)
+    return {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
 @contextmanager
