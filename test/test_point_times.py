@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crossi2p_core.datasets.messages.point_times import seconds_after
@@ -53,6 +53,7 @@ def test_one_broken_value_does_not_hide_the_unit_of_the_others() -> None:
 
 
 @given(st.lists(st.floats(), max_size=5), st.integers(0, 2**62))
+@example([3.4028236692093827e38], 0)
 def test_any_numbers_give_times_of_a_scan_or_none(values: list[float], stamp: int) -> None:
     times = np.array(values)
     found = seconds_after(times, stamp)

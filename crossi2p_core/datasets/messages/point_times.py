@@ -7,6 +7,7 @@ import numpy as np
 UNITS = (1.0, 1e-3, 1e-6, 1e-9)  # seconds, milliseconds, microseconds, nanoseconds
 LONGEST_SCAN_S = 2.0  # also how far a scan's stamp may be from its points
 SINCE_1970 = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e9, 1.0))  # (larger than, unit in seconds)
+_LATEST_S = 1e11  # no time: the year 5138, and float64 tells microseconds no more
 
 
 def seconds_after(time: np.ndarray, stamp: int) -> np.ndarray | None:
@@ -31,7 +32,7 @@ def seconds_after(time: np.ndarray, stamp: int) -> np.ndarray | None:
 
 def _absolute(first: float, last: float, stamp: float) -> tuple[float, float]:
     """Unit and zero (both in seconds) of absolute times from `first` to `last` around `stamp` (s); unit 0 for none."""
-    since_1970 = next((unit for threshold, unit in SINCE_1970 if last > threshold), 0.0)
+    since_1970 = next((unit for threshold, unit in SINCE_1970 if threshold < last < _LATEST_S / unit), 0.0)
     ends = np.array([first, last])
     near = [unit for unit in UNITS if np.abs(ends * unit - stamp).max() < LONGEST_SCAN_S]
     if since_1970 and (last - first) * since_1970 <= LONGEST_SCAN_S:
