@@ -22,9 +22,11 @@ from .diagnostics import Diagnostics, memory_mb, steady_now
 from .gates import why_passed_over
 from .inputs import Inputs, Pair
 from .ledger import Ledger
+from .outcome import Outcome
 from .outputs import Outputs
 from .parameters import PARAMETERS, Settings
 from .prior import Reference
+from .repair import Repair
 from .report import Snapshot
 from .ros_compat import describe
 from .ros_compat.tf2 import Buffer, TransformException, TransformListener
@@ -62,11 +64,12 @@ class RegisterNode(LifecycleNode):
             self.buffer = Buffer(node=self)
             self.listener = TransformListener(self.buffer, self)
             self.reference = Reference(self._settings, self.buffer)
+            self.repair = Repair(self._settings, self.reference)
             # 3. what is told
             self.outputs = Outputs(self, self._settings, self.buffer, self.registrar.config.refine)
             # 4. the thread that owns the device
             self.worker = Worker(self.registrar, self._settings, self.reference, self.ledger, gate=self._gate,
-                                 publish=self.outputs.publish, idle=self.outputs.catch_up, complain=self._complain)
+                                 publish=self._publish, idle=self.outputs.catch_up, complain=self._complain)
             self.worker.start()
             # 5. what operators ask for
             self.services_offered = Services(self, self._settings, self.worker, self.ledger, self.reference,
@@ -130,6 +133,14 @@ class RegisterNode(LifecycleNode):
     def _gate(self, pair: Pair) -> str:
         return why_passed_over(self.settings, self.buffer, self.settings.lidar_frame or pair.frames[0], pair.stamp)
 
+    def _publish(self, outcome: Outcome) -> None:
+        """Tell an outcome, and let it repair the reference where the policy wants that."""
+        assert self.outputs is not None
+        self.outputs.publish(outcome)
+        if said := self.repair.consider(outcome):
+            self.ledger.repairs += 1
+            self.get_logger().info(said)
+
     def _complain(self, text: str) -> None:
         """Log what must not happen. A SIGINT takes the context away before the worker hears of it: that may happen."""
         if self.context.ok():
@@ -143,6 +154,7 @@ class RegisterNode(LifecycleNode):
         if self.worker is not None and self.outputs is not None:
             self.worker.forget()
             self.outputs.forget()
+            self.repair.forget()
 
     def _stop_listening(self) -> None:
         if self.inputs is not None:
@@ -173,7 +185,8 @@ class RegisterNode(LifecycleNode):
         ledger, inputs = self.ledger, self.inputs
         streams = [] if inputs is None else [inputs.image, inputs.cloud, inputs.info]
         counts = {"registrations ok": ledger.registrations["ok"], "uncertain": ledger.registrations["uncertain"],
-                  "failed": ledger.registrations["failed"], "pairs": inputs.pairs if inputs else 0,
+                  "failed": ledger.registrations["failed"], "repairs": ledger.repairs,
+                  "pairs": inputs.pairs if inputs else 0,
                   "pairs dropped": ledger.dropped, "pairs passed over for motion": ledger.passed_over,
                   "empty stamps": sum(stream.empty_stamps for stream in streams),
                   "jumps back in time": inputs.clock_jumps if inputs else 0}

@@ -19,7 +19,7 @@ from crossi2p_core.errors import InputError
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-GROUPS = ("qos", "sync", "prior", "tf", "gate", "warn")
+GROUPS = ("qos", "sync", "prior", "tf", "gate", "warn", "repair")
 
 
 def parameter(default: Any, description: str, *, low: float | None = None, high: float | None = None,
@@ -95,6 +95,12 @@ class Settings:
     warn_age: float = parameter(60.0, "seconds after which the last valid result is too old; 0: never", low=0.0,
                                 high=86400.0, live=True)
 
+    repair_policy: str = parameter("report", "report: an estimate becomes the reference when ~/accept is called; "
+                                   "apply: also by itself, once `repair.agreeing` answers in a row say so",
+                                   choices=("report", "apply"), live=True)
+    repair_agreeing: int = parameter(3, "answers in a row, all ok, beyond warn.deviation_... from the reference and "
+                                     "within it of each other, that apply a repair", low=1, high=100, live=True)
+
     def __post_init__(self) -> None:
         """What holds between values. Raises InputError."""
         if len(self.prior_translation) != 3 or len(self.prior_quaternion_xyzw) != 4:
@@ -110,6 +116,10 @@ class Settings:
             raise InputError("prior.source is file but prior.file is empty; name the file")
         if not self.save_path.endswith((".yaml", ".yml")):
             raise InputError(f"save_path {self.save_path!r} does not end in .yaml; name a YAML file")
+
+    def worth_a_warning(self, degrees: float, centimetres: float) -> bool:
+        """Whether estimate and reference are further apart than an estimate may be wrong."""
+        return degrees > self.warn_deviation_deg or centimetres > self.warn_deviation_cm
 
     @property
     def info_topic(self) -> str:

@@ -82,9 +82,12 @@ def _verdict_on_valid(s: Snapshot, settings: Settings, valid: Outcome) -> tuple[
     age = s.now - valid.finished
     if settings.warn_age and settings.mode != "manual" and age > settings.warn_age:
         return WARN, f"the last valid result is {age:.0f} s old (warn.age {settings.warn_age:g} s)"
-    if s.deviation and (s.deviation[0] > settings.warn_deviation_deg or s.deviation[1] > settings.warn_deviation_cm):
-        return WARN, (f"the camera is {s.deviation[0]:.2f} deg and {s.deviation[1]:.1f} cm from the reference; look at "
-                      "~/overlay, then ~/accept the estimate and ~/save it, or correct the reference")
+    if s.deviation and settings.worth_a_warning(*s.deviation):
+        remedy = (f"the estimate becomes the reference once {settings.repair_agreeing} answers in a row agree"
+                  if settings.repair_policy == "apply" else
+                  "look at ~/overlay, then ~/accept the estimate and ~/save it, or correct the reference")
+        degrees, centimetres = s.deviation
+        return WARN, f"the camera is {degrees:.2f} deg and {centimetres:.1f} cm from the reference; {remedy}"
     last = s.last.registration if s.last else valid.registration
     if last.status != "ok":
         return WARN, f"the last result is {last.status}: {last.reason}"

@@ -59,6 +59,12 @@ def test_level_and_reason(changes: dict[str, Any], level: int, words: str) -> No
     assert said.level == level and words in said.message
 
 
+def test_the_remedy_follows_the_policy() -> None:
+    said = [report(snapshot(deviation=(0.5, 1.0)), Settings(repair_policy=policy)).message
+            for policy in ("report", "apply")]
+    assert "~/accept" in said[0] and "once 3 answers in a row agree" in said[1]
+
+
 def test_an_old_result_is_no_fault_where_nobody_asks_for_new_ones() -> None:
     old = snapshot(last_valid=outcome(age=61.0))
     assert report(old, Settings(mode="manual")).level == OK

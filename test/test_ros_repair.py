@@ -1,0 +1,74 @@
+"""When an estimate becomes the reference by itself, and when it must not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import ros_here  # noqa: F401  skips where ROS is missing, before anything of it is imported
+
+from crossi2p_core.geometry import se3
+from crossi2p_core.types import Camera, PointCloud, Registration, Sample
+from crossi2p_ros.outcome import Outcome
+from crossi2p_ros.parameters import Settings
+from crossi2p_ros.prior import Reference
+from crossi2p_ros.repair import Repair
+from crossi2p_ros.ros_compat.tf2 import Buffer
+
+APPLY = Settings(repair_policy="apply", repair_agreeing=3)
+CAMERA = Camera(np.array([[50.0, 0, 32], [0, 50, 24], [0, 0, 1]]), 64, 48)
+SAMPLE = Sample("1.0", np.zeros((48, 64, 3), np.uint8), CAMERA, PointCloud.from_arrays(np.ones((5, 3))))
+
+
+def turned(degrees: float) -> np.ndarray:
+    return se3.make(se3.exp_so3(np.radians([0.0, degrees, 0.0])), np.zeros(3))
+
+
+def outcome(degrees: float, status: str = "ok", sigma: float = 1e-3) -> Outcome:
+    """An answer that is turned from the reference by so much."""
+    found = Registration(turned(degrees), sigma**2 * np.eye(6), status, f"because {status}")
+    return Outcome(found, np.eye(4), SAMPLE, "lidar", "camera", 10**9, 0.0, 0.5, 0.0, {})
+
+
+def repaired_after(answers: list[Outcome], settings: Settings = APPLY) -> tuple[list[int], Reference]:
+    """Indices of the answers that brought a repair, and the reference at the end."""
+    reference = Reference(lambda: settings, Buffer())
+    repair = Repair(lambda: settings, reference)
+    return [index for index, each in enumerate(answers) if repair.consider(each)], reference
+
+
+def test_three_that_agree_make_the_surest_of_them_the_reference() -> None:
+    applied, reference = repaired_after([outcome(1.0), outcome(1.2, sigma=1e-4), outcome(0.9)])
+    assert applied == [2]
+    np.testing.assert_allclose(reference.find("lidar", "camera", 0), turned(1.2))
+
+
+@pytest.mark.parametrize("answers", [
+    [outcome(1.0), outcome(1.0)],  # too few
+    [outcome(0.2)] * 5,  # near the reference
+    [outcome(1.0), outcome(1.1), outcome(0.1), outcome(1.0), outcome(1.1)],  # back at it in between
+    [outcome(1.0), outcome(2.0), outcome(1.0), outcome(2.0)],  # they contradict each other
+    [outcome(1.0), outcome(1.0), outcome(1.0, "uncertain"), outcome(1.0, "failed")],  # not believed
+], ids=["too few", "near", "back", "contradicting", "not ok"])
+def test_less_than_that_repairs_nothing(answers: list[Outcome]) -> None:
+    applied, reference = repaired_after(answers)
+    assert not applied and not reference.accepted
+
+
+def test_an_unsure_answer_in_between_does_not_count_against_the_others() -> None:
+    assert repaired_after([outcome(1.0), outcome(1.0, "uncertain"), outcome(1.0), outcome(1.0)])[0] == [3]
+
+
+def test_the_policy_report_repairs_nothing() -> None:
+    applied, reference = repaired_after([outcome(1.0)] * 9, replace(APPLY, repair_policy="report"))
+    assert not applied and not reference.accepted
+
+
+def test_what_was_forgotten_does_not_count() -> None:
+    reference = Reference(lambda: APPLY, Buffer())
+    repair = Repair(lambda: APPLY, reference)
+    repair.consider(outcome(1.0))
+    repair.consider(outcome(1.0))
+    repair.forget()
+    assert not repair.consider(outcome(1.0))
