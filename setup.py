@@ -21,6 +21,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["crossi2p_core", "crossi2p_core.*", "crossi2p_ros", "crossi2p_ros.*"]),
+    package_data={"crossi2p_core.model": ["presets/*.yaml"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml", "LICENSE"]),

@@ -1,0 +1,71 @@
+"""What the network takes: images with their intrinsics, clouds as pyramids of neighbourhoods, in batches of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PointPyramid:
+    """A thinned cloud at three levels, finest first; superpoints are the last. B clouds of N_l points at level l.
+
+    Rows beyond what a cloud has repeat earlier rows and are not `valid`; indices never point at them.
+    """
+
+    xyz: tuple[Tensor, ...]  # (B, N_l, 3) float32 m, LiDAR frame
+    valid: tuple[Tensor, ...]  # (B, N_l) bool
+    neighbours: tuple[Tensor, ...]  # (B, N_l, k) int64, nearest points of the same level, itself first
+    down: tuple[Tensor, ...]  # (B, N_{l+1}, k) int64, points of level l around each of level l + 1; not for the last
+    up: tuple[Tensor, ...]  # (B, N_l) int64, the point of level l + 1 nearest to each of level l; not for the last
+    features: Tensor  # (B, N_0, F) float32, what yaw does not change: see point_features.py
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B pairs of image and cloud."""
+
+    image: Tensor  # (B, C, H, W) float32 in 0..1, undistorted; zeros where the recording does not reach
+    K: Tensor  # (B, 3, 3) float32, pixels of that image; the centre of the top-left pixel is (0, 0)
+    inside: Tensor  # (B, H, W) bool, where the recording reaches
+    cloud: PointPyramid
+    T_cam_lidar: Tensor | None = None  # (B, 4, 4) float32, the truth where it is known
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch on another device."""
+        return _map(self, lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+
+def collate(examples: Sequence[Batch]) -> Batch:
+    """One batch of several; all of one size."""
+    return _merge(list(examples))
+
+
+def _map(part: Any, change: Any) -> Any:
+    """`change` applied to every tensor within."""
+    if isinstance(part, Tensor):
+        return change(part)
+    if isinstance(part, tuple):
+        return tuple(_map(item, change) for item in part)
+    if part is None:
+        return None
+    return replace(part, **{f.name: _map(getattr(part, f.name), change) for f in fields(part)})
+
+
+def _merge(parts: list[Any]) -> Any:
+    """Tensors joined along the batch."""
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat(parts)
+    if isinstance(first, tuple):
+        return tuple(_merge(list(items)) for items in zip(*parts, strict=True))
+    if first is None:
+        return None
+    return replace(first, **{f.name: _merge([getattr(part, f.name) for part in parts]) for f in fields(first)})
