@@ -1,7 +1,8 @@
 """The ROS 2 side of crossi2p: converts messages, calls `crossi2p_core.registrar.Registrar`, publishes the answer.
 
     register_node.py  the executable; lifecycle.py is the node, which wires what follows
-    parameters.py     the one table of parameters; parameter_docs.py makes files of it
+    parameters.py     the one table of parameters; interface.py that of topics, services and diagnostic values
+    generated_docs.py makes config/register.yaml and the tables of docs/ros.md of both
     inputs.py         topics to pairs; streams.py says why none come
     prior.py          where a registration starts; gates.py says which pairs are passed over
     worker.py         the thread that owns the device: pairs to outcomes

@@ -11,6 +11,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
+from .interface import DIAGNOSTICS
 from .report import Report, Snapshot, report
 
 PERIOD_S = 1.0
@@ -21,7 +22,7 @@ class Diagnostics:
 
     def __init__(self, node: Node, snapshot: Callable[[], Snapshot], settings: Callable) -> None:
         self._node, self._snapshot, self._settings = node, snapshot, settings
-        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._publisher = node.create_publisher(DiagnosticArray, DIAGNOSTICS.name, 10)
         self._level = -1
         # A clock of the node's would stand still with the bag, and so would its diagnostics.
         self._timer = node.create_timer(PERIOD_S, self._tell, clock=Clock(clock_type=ClockType.STEADY_TIME))

@@ -15,6 +15,7 @@ from crossi2p_core.refine.config import RefineConfig
 from crossi2p_core.viz.colored_cloud import color_cloud
 from crossi2p_core.viz.overlay import draw_overlay
 
+from . import interface
 from .markers import matches_message
 from .messages.answers import extrinsic_message, pose_message
 from .messages.live import LiveMessages
@@ -32,12 +33,12 @@ class Outputs:
     def __init__(self, node: Node, settings: Callable[[], Settings], buffer: Buffer, refine: RefineConfig) -> None:
         self._node, self._settings, self._refine = node, settings, refine
         self._make = LiveMessages()
-        self._extrinsic = node.create_publisher(TransformStamped, "~/extrinsic", LATCHED)
-        self._pose = node.create_publisher(PoseWithCovarianceStamped, "~/pose", LATCHED)
+        self._extrinsic = node.create_publisher(TransformStamped, interface.EXTRINSIC.name, LATCHED)
+        self._pose = node.create_publisher(PoseWithCovarianceStamped, interface.POSE.name, LATCHED)
         self._pictures: list[tuple[Any, Callable[[Outcome], Any]]] = [
-            (node.create_publisher(Image, "~/overlay", LATCHED), self._overlay),
-            (node.create_publisher(PointCloud2, "~/colored_points", LATCHED), self._colored_points),
-            (node.create_publisher(MarkerArray, "~/matches", LATCHED), self._matches),
+            (node.create_publisher(Image, interface.OVERLAY.name, LATCHED), self._overlay),
+            (node.create_publisher(PointCloud2, interface.COLORED_POINTS.name, LATCHED), self._colored_points),
+            (node.create_publisher(MarkerArray, interface.MATCHES.name, LATCHED), self._matches),
         ]
         self._last: Outcome | None = None
         self._undrawn: set[Any] = set()

@@ -12,6 +12,7 @@ from std_srvs.srv import Trigger
 
 from crossi2p_core.errors import InputError
 
+from . import interface
 from .ledger import Ledger
 from .outcome import Outcome
 from .parameters import Settings
@@ -29,10 +30,10 @@ class Services:
         self._node, self._settings, self._worker, self._ledger = node, settings, worker, ledger
         self._reference, self._why_no_pairs, self._forget = reference, why_no_pairs, forget
         # A group of its own: while ~/calibrate waits for the worker, every other callback goes on.
-        self._services = [node.create_service(Trigger, "~/calibrate", self._calibrate,
+        self._services = [node.create_service(Trigger, interface.CALIBRATE.name, self._calibrate,
                                               callback_group=ReentrantCallbackGroup())]
-        self._services += [node.create_service(Trigger, f"~/{name}", call) for name, call in (
-            ("save", self._save), ("reset", self._reset), ("accept", self._accept))]
+        self._services += [node.create_service(Trigger, offered.name, call) for offered, call in (
+            (interface.SAVE, self._save), (interface.RESET, self._reset), (interface.ACCEPT, self._accept))]
 
     def close(self) -> None:
         """Withdraw the services."""

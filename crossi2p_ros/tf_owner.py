@@ -15,6 +15,7 @@ from crossi2p_core.datasets.messages.transforms import transform_from_message
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 
+from .interface import TF, TF_STATIC
 from .messages.live import LiveMessages
 from .outcome import Outcome
 from .ros_compat.tf2 import Buffer, StaticTransformBroadcaster, TransformException
@@ -39,8 +40,8 @@ class TransformOwner:
         self._mine = child
         self.problem = ""
         latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._ears = [node.create_subscription(TFMessage, "/tf", self._hear, QoSProfile(depth=100)),
-                      node.create_subscription(TFMessage, "/tf_static", self._hear, latched)]
+        self._ears = [node.create_subscription(TFMessage, TF.name, self._hear, QoSProfile(depth=100)),
+                      node.create_subscription(TFMessage, TF_STATIC.name, self._hear, latched)]
 
     def publish(self, outcome: Outcome) -> None:
         """Send the answer, or say in `problem` why not."""

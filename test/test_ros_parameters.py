@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from crossi2p_core.errors import InputError
-from crossi2p_ros.parameter_docs import markdown_text, yaml_text
+from crossi2p_ros.generated_docs import TABLES, yaml_text
 from crossi2p_ros.parameters import PARAMETERS, Settings, settings_from
 
 CONFIG = Path(__file__).resolve().parent.parent / "config" / "register.yaml"
@@ -38,7 +38,7 @@ def test_every_value_of_the_file_has_the_type_that_ros_expects() -> None:
 
 def test_every_parameter_is_described_and_stands_in_the_table() -> None:
     assert all(row.description for row in PARAMETERS)
-    lines = markdown_text().splitlines()
+    lines = TABLES["parameters"]().splitlines()
     assert [line.split("`")[1] for line in lines[2:]] == [row.name for row in PARAMETERS]
     assert all(line.count("|") == 5 for line in lines)
 
