@@ -72,7 +72,7 @@ class FineConfig:
     layers: int = option(2, low=0, high=12)
     matches: int = option(256, low=4, high=2048)  # coarse matches that are looked at closely, per pair
     points: int = option(16, low=1, high=64)  # of each superpoint
-    window: int = option(8, low=3, high=33)  # cells of the fine map along each side
+    window: int = option(8, low=4, high=32)  # cells of the fine map along each side; even, so that it is centred
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,67 @@
+"""The transformer layers that both stages are made of: attention to a context, and one round for two modalities."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .rotary import rotate
+
+MASKED = -1e4  # finite, so that a token without any context is attended evenly instead of becoming NaN
+
+
+class TransformerLayer(nn.Module):
+    """Pre-norm multi-head attention of tokens to a context, and a feed-forward network; both residual."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm, self.norm_context, self.norm_inner = (nn.LayerNorm(dim) for _ in range(3))
+        self.query = nn.Linear(dim, dim)
+        self.key_value = nn.Linear(dim, 2 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.inner = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+
+    def forward(self, x: Tensor, context: Tensor | None = None, valid: Tensor | None = None,
+                phases: Tensor | None = None) -> Tensor:
+        """x (B, N, dim) after one look at context (B, M, dim); None: at itself.
+
+        valid: (B, M) bool, of the context. phases: (B, N, dim / heads / 2) rotary angles, for self attention alone.
+        """
+        normed = self.norm(x)
+        other = normed if context is None else self.norm_context(context)
+        query = self._split(self.query(normed))  # (B, heads, N, d)
+        key, value = (self._split(part) for part in self.key_value(other).chunk(2, dim=-1))
+        if phases is not None:
+            query, key = rotate(query, phases), rotate(key, phases)
+        bias = None if valid is None else mask_bias(valid, query)[:, None, None, :]  # (B, 1, 1, M)
+        seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        x = x + self.out(seen.transpose(1, 2).flatten(2))
+        return x + self.inner(self.norm_inner(x))
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(B, N, dim) to (B, heads, N, dim / heads)."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class TwoWayLayer(nn.Module):
+    """Context within each modality, then interaction across: the points look first."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.points_self, self.image_self, self.points_cross, self.image_cross = (
+            TransformerLayer(dim, heads) for _ in range(4))
+
+    def forward(self, points: Tensor, image: Tensor, valid: Tensor, inside: Tensor, point_phases: Tensor | None = None,
+                image_phases: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """points (B, N, dim) and image (B, C, dim) after one round; valid (B, N) and inside (B, C) bool."""
+        points = self.points_self(points, valid=valid, phases=point_phases)
+        image = self.image_self(image, valid=inside, phases=image_phases)
+        points = self.points_cross(points, image, inside)
+        image = self.image_cross(image, points, valid)
+        return points, image
+
+
+def mask_bias(valid: Tensor, like: Tensor) -> Tensor:
+    """0 where valid, MASKED elsewhere, to be added to scores of the type of `like`."""
+    return (~valid).to(like.dtype) * MASKED

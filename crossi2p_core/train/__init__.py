@@ -1,0 +1,1 @@
+"""Training: examples, losses, GradNorm, the loop, and what it keeps."""

@@ -1,0 +1,116 @@
+"""What the network is to become good at: an aligned space, correspondence, and, in pose_loss.py, the pose."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..model.batch import Batch
+from ..model.gather import rows
+from ..model.network import Described, Matches
+from .targets import MIN_DEPTH_M, Targets, project
+
+TEMPERATURE = 0.1  # of the contrastive losses
+PER_PAIR = 256  # superpoints, or superpixels, of each pair that take part in them
+HEAT_SIGMA = 0.7  # cells of the fine map, of the target around the true pixel
+
+
+def alignment_loss(matches: Matches, targets: Targets) -> Tensor:
+    """Dual-path contrast in the shared space: across the modalities, and within each between two views of it."""
+    across = cross_modal_loss(matches.described, targets, matches.inside)
+    if matches.view is None:
+        return across
+    within = [intra_modal_loss(first, second, valid) for first, second, valid in (
+        (matches.described.image, matches.view.image, matches.inside),
+        (matches.described.points, matches.view.points, matches.valid))]
+    return across + 0.5 * (within[0] + within[1])
+
+
+def cross_modal_loss(described: Described, targets: Targets, inside: Tensor) -> Tensor:
+    """InfoNCE between superpoints in view and superpixels, both directions, over all pairs of the batch.
+
+    Several superpixels may be right for a superpoint: each counts by its overlap. inside: (B, C) bool.
+    """
+    batch = len(targets.overlap)
+    picked = torch.multinomial(targets.visible.float() + 1e-9, PER_PAIR, replacement=True)  # (B, S)
+    overlap = rows(targets.overlap, picked) * rows(targets.visible, picked)[..., None]  # (B, S, C)
+    points = rows(described.points, picked).flatten(0, 1).float()  # (B S, 256)
+    image = described.image.flatten(0, 1).float()  # (B C, 256)
+    logits = points @ image.T / TEMPERATURE  # (B S, B C)
+    logits = logits.masked_fill(~inside.flatten()[None], -1e4)
+    own = torch.eye(batch, device=logits.device)[:, None, :, None] * overlap[:, :, None, :]  # (B, S, B, C)
+    right = own.flatten(2).flatten(0, 1)  # (B S, B C)
+    return 0.5 * (soft_cross_entropy(logits, right) + soft_cross_entropy(logits.T, right.T))
+
+
+def intra_modal_loss(first: Tensor, second: Tensor, valid: Tensor) -> Tensor:
+    """InfoNCE between two views of the same places, over all pairs of the batch; (B, N, 256) each, valid (B, N)."""
+    picked = torch.multinomial(valid.float() + 1e-9, min(PER_PAIR, valid.shape[1]))  # (B, S), none twice
+    a, b = (rows(view, picked).flatten(0, 1).float() for view in (first, second))  # (B S, 256)
+    logits = a @ b.T / TEMPERATURE
+    kept = rows(valid, picked).flatten()
+    right = torch.diag_embed(kept.float())
+    logits = logits.masked_fill(~(kept[:, None] & kept[None]), -1e4)
+    return 0.5 * (soft_cross_entropy(logits, right) + soft_cross_entropy(logits.T, right.T))
+
+
+def correspondence_loss(matches: Matches, targets: Targets, batch: Batch) -> Tensor:
+    """Coarse and fine: superpixels of superpoints and back, what is in view, and the pixel of each point."""
+    return coarse_loss(matches, targets) + fine_loss(matches, targets, batch)
+
+
+def coarse_loss(matches: Matches, targets: Targets) -> Tensor:
+    """Soft cross entropy of the scores both ways, and binary cross entropy of what is in view at all."""
+    scores, right = matches.scores, targets.overlap * targets.visible[:, :, None]
+    both = [soft_cross_entropy(similarity.flatten(0, 1), share.flatten(0, 1)) for similarity, share in (
+        (scores.similarity, right), (scores.similarity.transpose(1, 2), right.transpose(1, 2)))]
+    in_view = _binary(scores.in_view, targets.in_view.clamp(0, 1), matches.valid)
+    covered = _binary(scores.covered, targets.covered.float(), matches.inside)
+    return 0.5 * (both[0] + both[1]) + in_view + covered
+
+
+def fine_loss(matches: Matches, targets: Targets, batch: Batch) -> Tensor:
+    """Where each point is seen in its window: cross entropy of the heat, and the error of its expectation.
+
+    That error also counts as a Laplace likelihood by the predicted weights, which so learn to be one over it.
+    """
+    fine = matches.fine
+    pixels, usable = fine_truth(matches, targets, batch)
+    step = fine.cells[0, 0, 1, 0] - fine.cells[0, 0, 0, 0]  # px of a cell of the fine map
+    apart = (fine.cells[:, :, None] - pixels[..., None, :]).square().sum(-1)  # (B, K, P, w w) px^2
+    soft = torch.softmax(-apart / (2 * (HEAT_SIGMA * step) ** 2), dim=-1)
+    heat = -(soft * fine.heat).sum(-1)
+    error = (fine.pixels - pixels).abs()  # (B, K, P, 2) px
+    weight = fine.weights.clamp(min=1e-4)
+    spread = (weight * error.detach() - weight.log()).sum(-1)
+    each = heat + 0.25 * error.sum(-1) / step + 0.1 * spread
+    return torch.where(usable, each, 0.0).sum() / usable.sum().clamp(min=1)
+
+
+def fine_truth(matches: Matches, targets: Targets, batch: Batch) -> tuple[Tensor, Tensor]:
+    """(B, K, P, 2) true pixels of the points of each match, and (B, K, P) bool: they lie in its window, and the
+    superpoint is in view."""
+    assert batch.T_cam_lidar is not None
+    fine = matches.fine
+    pixels, depth = project(fine.points.flatten(1, 2), batch.T_cam_lidar, batch.K)
+    pixels, depth = pixels.view_as(fine.pixels), depth.view(fine.points.shape[:3])
+    low, high = fine.cells.amin(dim=2)[:, :, None], fine.cells.amax(dim=2)[:, :, None]  # (B, K, 1, 2)
+    in_window = ((pixels >= low) & (pixels <= high)).all(dim=-1)
+    visible = rows(targets.visible, matches.chosen[..., 0])[..., None]
+    return pixels, in_window & visible & fine.valid & (depth > MIN_DEPTH_M)
+
+
+def soft_cross_entropy(logits: Tensor, right: Tensor) -> Tensor:
+    """Mean over the rows that have anything right of -sum share log softmax; logits and right (R, C), right >= 0."""
+    total = right.sum(dim=1)
+    kept = total > 1e-3
+    share = right / total.clamp(min=1e-3)[:, None]
+    each = -(share * logits.float().log_softmax(dim=1)).sum(dim=1)
+    return (each * kept).sum() / kept.sum().clamp(min=1)
+
+
+def _binary(logits: Tensor, right: Tensor, valid: Tensor) -> Tensor:
+    """Mean binary cross entropy over what is valid."""
+    each = functional.binary_cross_entropy_with_logits(logits.float(), right, reduction="none")
+    return (each * valid).sum() / valid.sum().clamp(min=1)

@@ -1,0 +1,48 @@
+"""How good the matches of a batch are; what the log and the failure signatures look at."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..model.batch import Batch
+from ..model.config import COARSE_STRIDE
+from ..model.network import Matches
+from .losses import fine_truth
+from .targets import Targets
+
+FINE_INLIER_PX = 2.0  # at the network's image size
+
+
+@torch.no_grad()
+def match_metrics(matches: Matches, targets: Targets, batch: Batch) -> dict[str, Tensor]:
+    """Scalars.
+
+    coarse_recall: share of the superpoints in view whose best superpixel is at most one away from the true one.
+    in_view_accuracy: share of superpoints whose being in view is told right. fine_inliers: share of the points in their
+    window whose pixel is within FINE_INLIER_PX. fine_error_px: their mean error.
+    """
+    truth, usable = fine_truth(matches, targets, batch)
+    error = (matches.fine.pixels - truth).norm(dim=-1)
+    told = (matches.scores.in_view > 0) == targets.visible
+    return {
+        "coarse_recall": coarse_recall(matches, targets, batch.image.shape[-1] // COARSE_STRIDE),
+        "in_view_accuracy": _mean(told.float(), matches.valid),
+        "fine_inliers": _mean((error < FINE_INLIER_PX).float(), usable),
+        "fine_error_px": _mean(error, usable),
+    }
+
+
+def coarse_recall(matches: Matches, targets: Targets, columns: int) -> Tensor:
+    """Share of the superpoints in view whose best superpixel is the true one or one next to it.
+
+    columns: superpixels in a row.
+    """
+    best = matches.scores.similarity.argmax(dim=2)
+    place = ((targets.centres + 0.5) / COARSE_STRIDE).floor()
+    off = torch.stack([best % columns, best // columns], dim=-1) - place
+    return _mean((off.abs().amax(dim=-1) <= 1).float(), targets.visible)
+
+
+def _mean(value: Tensor, where: Tensor) -> Tensor:
+    return (value * where).sum() / where.sum().clamp(min=1)
