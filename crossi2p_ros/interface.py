@@ -110,6 +110,7 @@ DIAGNOSTIC_VALUES = {
     "registrations ok": "answers so far, since the node was configured",
     "uncertain": "likewise",
     "failed": "likewise",
+    "agreeing answers": "those in a row that say so far that the reference is wrong (`repair.policy` apply)",
     "repairs": "estimates that became the reference by themselves (`repair.policy` apply)",
     "pairs": "image and cloud brought together, since the node was activated",
     "pairs dropped": "those that a newer one overtook before they were used (mode continuous)",

@@ -185,7 +185,8 @@ class RegisterNode(LifecycleNode):
         ledger, inputs = self.ledger, self.inputs
         streams = [] if inputs is None else [inputs.image, inputs.cloud, inputs.info]
         counts = {"registrations ok": ledger.registrations["ok"], "uncertain": ledger.registrations["uncertain"],
-                  "failed": ledger.registrations["failed"], "repairs": ledger.repairs,
+                  "failed": ledger.registrations["failed"],
+                  "agreeing answers": self.repair.agreeing, "repairs": ledger.repairs,
                   "pairs": inputs.pairs if inputs else 0,
                   "pairs dropped": ledger.dropped, "pairs passed over for motion": ledger.passed_over,
                   "empty stamps": sum(stream.empty_stamps for stream in streams),

@@ -19,6 +19,11 @@ class Repair:
         self._settings, self._reference = settings, reference
         self._agreeing: list[Outcome] = []
 
+    @property
+    def agreeing(self) -> int:
+        """How many answers in a row say by now that the reference is wrong, and agree on where the camera is."""
+        return len(self._agreeing)
+
     def consider(self, outcome: Outcome) -> str:
         """Take an outcome in; returns in words what was repaired, empty where nothing was."""
         settings = self._settings()

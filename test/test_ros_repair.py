@@ -60,6 +60,16 @@ def test_an_unsure_answer_in_between_does_not_count_against_the_others() -> None
     assert repaired_after([outcome(1.0), outcome(1.0, "uncertain"), outcome(1.0), outcome(1.0)])[0] == [3]
 
 
+def test_it_tells_how_many_agree_so_far() -> None:
+    reference = Reference(lambda: APPLY, Buffer())
+    repair = Repair(lambda: APPLY, reference)
+    said = []
+    for each in (outcome(1.0), outcome(1.1), outcome(2.0), outcome(2.0), outcome(2.1)):
+        repair.consider(each)
+        said.append(repair.agreeing)
+    assert said == [1, 2, 1, 2, 0] and reference.accepted
+
+
 def test_the_policy_report_repairs_nothing() -> None:
     applied, reference = repaired_after([outcome(1.0)] * 9, replace(APPLY, repair_policy="report"))
     assert not applied and not reference.accepted
