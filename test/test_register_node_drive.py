@@ -37,7 +37,9 @@ def error(T: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.array([se3.rotation_error_deg(T, truth), 10 * se3.translation_error_m(T, truth)])
 
 
-def test_a_knocked_camera_is_found_again_within_the_drive(data_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("policy", ["report", "apply"])
+def test_a_knocked_camera_is_found_again_within_the_drive(data_dir: Path, tmp_path: Path, policy: str) -> None:
+    """By policy `report` the operator accepts what was found; by `apply` the node repairs the reference itself."""
     samples = drive(data_dir)
     truth = samples[0].T_cam_lidar
     assert truth is not None
@@ -45,7 +47,7 @@ def test_a_knocked_camera_is_found_again_within_the_drive(data_dir: Path, tmp_pa
     knocked = se3.make(se3.exp_so3(np.radians(1.0) * axis) @ truth[:3, :3], truth[:3, 3] + 0.1 * way)
     network, path = own_network(), tmp_path / "extrinsic.yaml"
     with running_node("robot", network) as (node, spin_until), \
-            registering(network, autostart="true", frames=FRAMES, save_path=path):
+            registering(network, autostart="true", frames=FRAMES, save_path=path, repair__policy=policy):
         robot = Sensors(node, spin_until, samples[0])
         robot.tell_prior(knocked)
         levels: list[int] = []
@@ -64,8 +66,11 @@ def test_a_knocked_camera_is_found_again_within_the_drive(data_dir: Path, tmp_pa
         found = extrinsic_from_transform(robot.extrinsics[-1], LIDAR, CAMERA, "~/extrinsic")
         assert (error(found, truth) < error(knocked, truth)).all(), (error(found, truth), error(knocked, truth))
         assert OK not in levels
-        assert robot.ask("accept").success
+        if policy == "report":
+            assert robot.ask("accept").success
         assert at_ten_hertz(lambda: robot.level() == OK), robot.said
+        assert robot.value("reference") == "accepted estimate"
+        assert int(robot.value("repairs")) == (policy == "apply")
         assert robot.ask("save").success
         np.testing.assert_allclose(
             read_calibration(path), extrinsic_from_transform(robot.extrinsics[-1], LIDAR, CAMERA, "x"), atol=1e-9)
