@@ -65,6 +65,9 @@ class Camera:
         if roi is not None and roi[2] > 0 and roi[3] > 0:
             camera = camera.crop(*roi)
         bx, by = max(1, int(binning[0])), max(1, int(binning[1]))
+        if bx > camera.width or by > camera.height:
+            raise InputError(f"binning by {bx} x {by} leaves nothing of {camera.width}x{camera.height} pixels; correct "
+                             "binning_x and binning_y of the CameraInfo")
         return camera if (bx, by) == (1, 1) else camera.resize(camera.width // bx, camera.height // by)
 
     def project(self, points: Any) -> tuple[Any, Any]:

@@ -12,16 +12,18 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
 from crossi2p_core.datasets.messages.stamps import stamp_ns
 
+from .calibrations import Calibrations
 from .parameters import Settings
 from .ros_compat.events import SubscriptionEventCallbacks
 from .ros_compat.message_filters import ApproximateTimeSynchronizer, Subscriber, forget
 from .streams import Stream, why_no_pairs
 
+LATEST_NS = (2**31 - 1) * 10**9  # later no stamp can be written; nanoseconds that overflow the second get there
 ONE_JUMP_S = 0.5  # the clock, the images and the clouds notice one jump one after another
 
 
@@ -66,11 +68,14 @@ class _Source(Subscriber):
         """Count a message and hand it to the synchroniser, unless it has no stamp to go by."""
         try:
             stamp = stamp_ns(msg.header)
-            if self.stream.arrived(stamp, time.monotonic()):
+            at = max(stamp + self.offset, 1) if stamp > 0 else 0
+            if self.stream.arrived(at, time.monotonic()):
                 self.inputs.forget()
-            if stamp > 0:
-                at = Time(nanoseconds=max(stamp + self.offset, 0)).to_msg()
-                self.signalMessage(_Stamped(Header(stamp=at, frame_id=msg.header.frame_id), msg))
+            if at > LATEST_NS:
+                self.inputs.refuse(f"{self.stream.topic}: the stamps are beyond the year 2038; set the sensor's clock")
+            elif at:
+                header = Header(stamp=Time(nanoseconds=at).to_msg(), frame_id=msg.header.frame_id)
+                self.signalMessage(_Stamped(header, msg))
         except Exception as error:  # whatever it is, the next message may be well
             self.inputs.refuse(f"{self.stream.topic}: {type(error).__name__}: {error}")
 
@@ -91,14 +96,14 @@ class Inputs:
         self.clock_jumps = 0
         self._jumped_at = -ONE_JUMP_S
         self._trouble = ""  # why the last pair was refused, empty once one is taken
-        self._newest_info: Any = None
         self._open(chosen)
 
     def close(self) -> None:
         """Stop listening."""
         self._jumps.unregister()
-        for subscription in (*(source.sub for source in self._sources), self._info_subscription):
-            self._node.destroy_subscription(subscription)
+        self._calibrations.close()
+        for source in self._sources:
+            self._node.destroy_subscription(source.sub)
 
     def why_no_pairs(self) -> str:
         """In words, what keeps pairs from coming; empty where they come."""
@@ -127,14 +132,9 @@ class Inputs:
         self._synchroniser = ApproximateTimeSynchronizer(self._sources, chosen.sync_queue_size, chosen.sync_slop,
                                                          allow_headerless=False)
         self._synchroniser.registerCallback(self._on_pair)
-        self._info_subscription = self._node.create_subscription(
-            CameraInfo, self.info.topic, self._on_info, qos, event_callbacks=_events(self.info))
+        self._calibrations = Calibrations(self._node, self.info, qos, _events(self.info))
         backward = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-1), on_clock_change=False)
         self._jumps = self._node.get_clock().create_jump_callback(backward, post_callback=self._on_jump)
-
-    def _on_info(self, info: CameraInfo) -> None:
-        self.info.arrived(stamp_ns(info.header), time.monotonic())
-        self._newest_info = info
 
     def _on_jump(self, jump: TimeJump) -> None:
         self.forget()
@@ -150,13 +150,13 @@ class Inputs:
             self.pairs += 1
             self._trouble = ""
             apart = (stamp_ns(image.header) - stamp_ns(cloud.header)) / 1e9
-            self._deliver(Pair(image.message, self._newest_info, cloud.message, apart, time.monotonic()))
+            self._deliver(Pair(image.message, self._calibrations.newest, cloud.message, apart, time.monotonic()))
         except Exception as error:
             self.refuse(f"{type(error).__name__}: {error}")
 
     def _why_not(self, stamp: int, now: int) -> str:
         """Why a pair is not taken, empty where it is; times in ns."""
-        if self._newest_info is None:
+        if self._calibrations.newest is None:
             return f"pairs came before the first camera info on {self.info.topic}"
         limit = self._settings().sync_max_age
         if not limit or abs(now - stamp) <= limit * 1e9:

@@ -54,7 +54,8 @@ INPUTS = (
     Topic("", "sensor_msgs/msg/Image", BEST_EFFORT, "while active",
           "the picture; sensor_msgs/msg/CompressedImage where the name ends in `/compressed`", "image_topic"),
     Topic("", "sensor_msgs/msg/CameraInfo", BEST_EFFORT, "while active",
-          "the newest one belongs to every picture; its stamp does not count", "camera_info_topic"),
+          "the newest one belongs to every picture, its stamp does not count; one that was published once and latched "
+          "is heard, too", "camera_info_topic"),
     Topic("", "sensor_msgs/msg/PointCloud2", BEST_EFFORT, "while active",
           "x, y, z; intensity (`intensity`, `reflectivity` or `i`) and times where they are there", "cloud_topic"),
     TF,

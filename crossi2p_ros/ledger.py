@@ -44,11 +44,16 @@ class Ledger:
                 self.last_valid = outcome
 
     def count(self, reason: str) -> None:
-        """Count what could not be used; reasons that differ in numbers alone are counted as one."""
-        kind = re.sub(r"-?\d+(\.\d+)?(e[-+]?\d+)?", "#", reason)
+        """Count what could not be used, by what is wrong: without its numbers, and without the remedy after a `;`."""
+        kind = re.sub(r"-?\d+(\.\d+)?(e[-+]?\d+)?", "#", reason.partition(";")[0])
         with self._lock:
             known = kind in self._refused or len(self._refused) < MOST_REASONS
             self._refused[kind if known else OTHER] += 1
+
+    def lack(self, reason: str) -> None:
+        """Count a pair for which something else is missing; it is reported until there is a result."""
+        self.count(reason)
+        self.missing = reason
 
     def refuse(self, reason: str) -> None:
         """Count what could not be registered; it is reported until something is."""

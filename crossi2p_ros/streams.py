@@ -13,7 +13,7 @@ JUMP_NS = 1_000_000_000  # stamps that fall back further than this have started 
 
 @dataclass
 class Stream:
-    """One topic. arrivals: seconds of a steady clock. stamps: ns, those of empty headers left out."""
+    """One topic. arrivals: seconds of a steady clock. stamps: ns, what pairs are made by; an empty one ends them."""
 
     name: str
     topic: str
@@ -25,12 +25,11 @@ class Stream:
     stamps: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     def arrived(self, stamp: int, now: float) -> bool:
-        """Count a message; returns whether time has jumped back since the last one."""
-        self.count += 1
-        self.arrivals.append(now)
-        self.qos_problem = ""  # some publisher fits
-        if stamp == 0:
+        """Count a message; returns whether time has jumped back since the last one. Stamps before 1970 are none."""
+        self.heard(now)
+        if stamp <= 0:
             self.empty_stamps += 1
+            self.stamps.clear()  # former ones would go on telling that all is well
             return False
         back = bool(self.stamps) and stamp < self.stamps[-1] - JUMP_NS
         if back:
@@ -38,6 +37,12 @@ class Stream:
             self.stamps.clear()
         self.stamps.append(stamp)
         return back
+
+    def heard(self, now: float) -> None:
+        """Count a message whose stamp does not matter."""
+        self.count += 1
+        self.arrivals.append(now)
+        self.qos_problem = ""  # some publisher fits
 
     def rate(self, now: float) -> float:
         """Messages per second of late; 0 once it is silent."""
@@ -63,7 +68,8 @@ def why_no_pairs(image: Stream, cloud: Stream, info: Stream, slop: float, now: f
             return _why_silent(stream, now, publishers(stream.topic))
     for stream in (image, cloud):
         if not stream.stamps:
-            return f"{stream.topic}: all {stream.empty_stamps} stamps are empty; let the driver fill header.stamp"
+            return (f"{stream.topic}: the stamps are empty, {stream.empty_stamps} so far; let the driver fill "
+                    "header.stamp")
     apart = min(abs(a - b) for a in image.stamps for b in cloud.stamps) / 1e9
     if apart >= slop:
         return (f"stamps of image and cloud are {1e3 * apart:.0f} ms apart or more, and sync.slop allows "

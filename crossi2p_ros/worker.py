@@ -185,7 +185,7 @@ class Worker:
         try:
             reference = self._reference.find(lidar_frame, camera_frame, newest.stamp)
         except InputError as error:
-            self._ledger.missing = str(error)
+            self._ledger.lack(str(error))
             return str(error)
         settings = self._settings()
         found = self._registrar.register_joint(samples, Prior(reference, settings.prior_max_deg, settings.prior_max_m))

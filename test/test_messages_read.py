@@ -143,6 +143,7 @@ def test_a_resized_image_gets_resized_intrinsics_and_another_shape_is_refused():
     ({"p": [0.0] * 12}, True, "not calibrated.*P is all zeros"),
     ({"distortion_model": "mystery"}, False, "mystery"),
     ({"k": [float("nan"), *info().k[1:]]}, False, "bag"),
+    ({"binning_x": 641}, False, "binning by 641 x 1 leaves nothing of 640x480 pixels"),
 ])
 def test_calibrations_that_cannot_be_used_are_told_in_words(changes, rectified, words):
     with pytest.raises(InputError, match=words):
@@ -249,6 +250,11 @@ def test_clouds_that_cannot_be_used_are_told_in_words():
             cloud_from_message(Message(**(good | changes)), "bag, /points")
     with pytest.raises(InputError, match="none of the 6 points"):
         cloud_from_message(cloud({axis: ("f4", [np.nan] * 6) for axis in "xyz"}), "bag, /points")
+    with pytest.raises(InputError, match="bag, /points: the field 'x' is int32, whose unit nobody knows"):
+        cloud_from_message(cloud(axes("i4")), "bag, /points")
+    triple = [Message(name="X", offset=0, datatype=7, count=3), *good["fields"]]
+    with pytest.raises(InputError, match="bag, /points: the field 'X' holds 3 numbers per point"):
+        cloud_from_message(Message(**(good | {"fields": triple})), "bag, /points")
 
 
 def test_stamps_of_both_generations_of_ros():

@@ -13,17 +13,19 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from ros_here import own_network, running_node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from crossi2p_core.types import Camera, PointCloud
+from crossi2p_ros.calibrations import Calibrations
 from crossi2p_ros.inputs import Inputs, Pair
 from crossi2p_ros.ledger import Ledger
 from crossi2p_ros.messages.live import LiveMessages
 from crossi2p_ros.parameters import settings_from
+from crossi2p_ros.streams import Stream
 
 MAKE = LiveMessages()
 CAMERA = Camera(np.array([[50.0, 0, 8], [0, 50, 6], [0, 0, 1]]), 16, 12)
@@ -108,7 +110,7 @@ def test_pairs_come_with_their_calibration(compressed: bool) -> None:
 def test_an_offset_brings_late_images_together_with_their_clouds() -> None:
     with street(sync__time_offset=0.2) as made:
         assert until_heard(made, lambda: bool(made.pairs), apart=200 * MS)
-        assert made.pairs[-1].apart == pytest.approx(0.0, abs=0.002)
+        assert made.pairs[-1].apart == pytest.approx(0.0, abs=0.002) and not made.inputs.why_no_pairs()
     with street() as made:
         assert until_heard(made, lambda: "ms apart" in made.inputs.why_no_pairs(), apart=200_000 * MS)
         assert not made.pairs
@@ -122,6 +124,35 @@ def test_stamps_from_elsewhere_are_refused_until_good_ones_come() -> None:
         made.pairs.clear()
         assert until_heard(made, lambda: bool(made.pairs)) and not made.inputs.why_no_pairs()
         assert sum(count for _, count in made.ledger.refused()) >= 2
+
+
+def test_stamps_that_become_empty_are_told() -> None:
+    with street() as made:
+        assert until_heard(made, lambda: bool(made.pairs)) and not made.inputs.why_no_pairs()
+        made.hears(0, 0)
+        assert "/camera/image_raw: the stamps are empty, 1 so far" in made.inputs.why_no_pairs()
+        assert until_heard(made, lambda: len(made.pairs) > 1) and not made.inputs.why_no_pairs()
+
+
+def test_a_calibration_is_heard_whether_it_was_latched_long_ago_or_comes_again_and_again() -> None:
+    network = own_network()
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    with running_node("robot", network) as (robot, _), running_node("calibrator", network) as (node, spin_until):
+        once = robot.create_publisher(CameraInfo, "/info", latched)
+        once.publish(MAKE.camera_info(CAMERA, 5, "once"))
+        stream = Stream("camera info", "/info")
+        heard = Calibrations(node, stream, QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT), None)
+        assert spin_until(lambda: heard.newest is not None) and heard.newest.header.frame_id == "once"
+        once.publish(MAKE.camera_info(CAMERA, 6, "again"))
+        assert spin_until(lambda: heard.newest.header.frame_id == "again")
+        spin_until(lambda: False, 0.3)
+        assert stream.count == 2  # though the second came on two ways
+        often = robot.create_publisher(CameraInfo, "/info", 5)
+        assert spin_until(lambda: node.count_publishers("/info") == 2)
+        for frame in ("often", "oftener"):
+            assert spin_until(lambda f=frame: (often.publish(MAKE.camera_info(CAMERA, 7, f)), spin_until(
+                lambda: heard.newest.header.frame_id == f, 0.2))[1])
+        heard.close()
 
 
 def test_a_bag_that_starts_anew_is_noticed_by_its_stamps() -> None:

@@ -15,6 +15,7 @@ from .stamps import stamp_ns
 
 # sensor_msgs/PointField.datatype -> numpy type
 DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
+AXES = ("x", "y", "z")
 INTENSITY = ("intensity", "reflectivity", "i")
 TIME = ("time", "t", "timestamp", "time_stamp", "offset_time", "time_offset", "timeoffset")
 RING = ("ring", "channel", "line")
@@ -25,10 +26,10 @@ def cloud_from_message(message: Any, where: str) -> PointCloud:
 
     Intensity may be missing or called reflectivity or i; ring also channel or line; time by any name of TIME, its
     unit and zero found by `seconds_after`. Non-finite points go. Raises InputError where x, y, z or all points are
-    missing, or bytes are, or sizes contradict each other.
+    missing, or bytes are, sizes contradict each other, or a coordinate is not one floating-point number.
     """
     table = _points(message, where)
-    columns = {axis: table[axis] for axis in "xyz" if axis in table}
+    columns = {axis: table[axis] for axis in AXES if axis in table}
     for name, aliases in (("intensity", INTENSITY), ("ring", RING)):
         found = _first(table, aliases)
         if found is not None:
@@ -53,6 +54,8 @@ def _points(message: Any, where: str) -> dict[str, np.ndarray]:
         if dtype is None or not 0 <= field.offset <= step - np.dtype(dtype).itemsize:
             raise InputError(f"{where}: the field {field.name!r} does not fit a point of {step} bytes; "
                              "the cloud is damaged")
+        if field.name.lower() in AXES:
+            _check_axis(field, dtype, where)
         if field.name:  # padding may be a field without a name
             fields.setdefault(field.name.lower(), (order + dtype, int(field.offset)))
     row = max(row, width * step) if height == 1 else row
@@ -64,6 +67,16 @@ def _points(message: Any, where: str) -> dict[str, np.ndarray]:
                  "offsets": [f[1] for f in fields.values()], "itemsize": step}
     table = np.ndarray((height, width), np.dtype(spec), data, strides=(row, step))
     return {name: table[name].reshape(-1) for name in fields}
+
+
+def _check_axis(field: Any, dtype: str, where: str) -> None:
+    """Raise InputError where a coordinate is no single number in metres: of whole numbers nobody knows the unit."""
+    if int(field.count) > 1:
+        raise InputError(f"{where}: the field {field.name!r} holds {field.count} numbers per point; write x, y and z "
+                         "as three fields of one number each")
+    if dtype[0] != "f":
+        raise InputError(f"{where}: the field {field.name!r} is {np.dtype(dtype).name}, whose unit nobody knows; write "
+                         "x, y and z as float32 or float64 in metres")
 
 
 def _first(table: Mapping[str, np.ndarray], aliases: tuple[str, ...]) -> np.ndarray | None:
