@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.context import Context
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 
 from crossi2p_core.errors import InputError
 from crossi2p_core.registrar import Registrar
@@ -26,6 +25,7 @@ from .outcome import Outcome
 from .outputs import Outputs
 from .parameters import PARAMETERS, Settings
 from .prior import Reference
+from .process import Stop, ros_arguments_in_words
 from .repair import Repair
 from .report import Snapshot
 from .ros_compat import describe
@@ -34,6 +34,7 @@ from .services import Services
 from .worker import Worker
 
 NAME = "register_node"
+LOOK_UP_S = 0.1  # how often it is seen whether the process shall end
 
 
 class RegisterNode(LifecycleNode):
@@ -109,11 +110,10 @@ class RegisterNode(LifecycleNode):
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
-    def close(self) -> bool:
-        """Release everything and leave the graph; returns whether the worker has ended, too."""
-        ended = self._release()
+    def close(self) -> None:
+        """Release everything and leave the graph."""
+        self._release()
         self.destroy_node()
-        return ended
 
     def _settings(self) -> Settings:
         """The settings of this moment; set by services, read by all threads."""
@@ -142,7 +142,7 @@ class RegisterNode(LifecycleNode):
             self.get_logger().info(said)
 
     def _complain(self, text: str) -> None:
-        """Log what must not happen. A SIGINT takes the context away before the worker hears of it: that may happen."""
+        """Log what must not happen. A worker at work when the process ends trips over that: it may happen."""
         if self.context.ok():
             self.get_logger().error(text)
 
@@ -163,18 +163,18 @@ class RegisterNode(LifecycleNode):
         if self.worker is not None:
             self.worker.deactivate()
 
-    def _release(self) -> bool:
-        """Take apart what stands, whatever that is, in under two seconds; returns whether the worker has ended."""
+    def _release(self) -> None:
+        """Take apart what stands, whatever that is, in under two seconds; what the worker still does is thrown away."""
         self._stop_listening()
         if self.services_offered is not None:
             self.services_offered.close()
-        ended = self.worker is None or self.worker.stop()
+        if self.worker is not None:
+            self.worker.stop()
         if self.outputs is not None:
             self.outputs.close()
             self.listener.unregister()
         self.services_offered = self.worker = self.outputs = self.registrar = None
         self.ledger.clear()
-        return ended
 
     def _snapshot(self) -> Snapshot:
         """The node at this moment, for the diagnostics."""
@@ -209,9 +209,14 @@ class RegisterNode(LifecycleNode):
             return None
 
 
-def run(arguments: list[str] | None = None) -> int:
-    """Run the node until SIGINT or SIGTERM; returns 0. Raises InputError for parameters that cannot be had."""
-    rclpy.init(args=arguments)
+def run(arguments: list[str] | None, stop: Stop) -> None:
+    """Run the node until `stop` is asked. Raises InputError for arguments and parameters that cannot be had.
+
+    The worker may still be at work afterwards: a registration cannot be broken off.
+    """
+    stop.begin()
+    with ros_arguments_in_words():
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = RegisterNode()
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
@@ -221,15 +226,9 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         if node.settings.autostart and node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             node.trigger_activate()
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        while not stop.asked:
+            executor.spin_once(timeout_sec=LOOK_UP_S)
     finally:
-        ended = node.close()
+        node.close()
         executor.shutdown(timeout_sec=0.2)
         rclpy.try_shutdown()
-    if not ended:
-        # A registration cannot be broken off, and Python must not tear down torch under a thread that uses it.
-        sys.stdout.flush()
-        os._exit(0)
-    return 0

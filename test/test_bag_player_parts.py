@@ -25,7 +25,7 @@ from crossi2p_core.datasets.bag_writer import write_bag
 from crossi2p_core.datasets.messages.transforms import transform_from_message
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
-from crossi2p_ros.bag_player.command import bag_player
+from crossi2p_ros.bag_player.command import app
 from crossi2p_ros.bag_player.decalibration import decalibrate, displaced
 from crossi2p_ros.bag_player.edits import Edits
 from crossi2p_ros.bag_player.offers import MOST_LATCHED, offer_of
@@ -198,7 +198,7 @@ def test_bags_that_cannot_be_played_are_refused(bag: Path, tmp_path: Path) -> No
     with pytest.raises(InputError, match=r"nothing that can be played .*odd_msgs is not installed"):
         Recording(tmp_path / "odd")
     with pytest.raises(InputError, match="write degrees and centimetres, such as 2,10"):
-        bag_player(bag, decalibrate="2deg")
+        app([str(bag), "--decalibrate", "2deg"])
 
 
 def test_a_progress_line_is_for_terminals_only() -> None:

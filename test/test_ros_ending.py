@@ -1,6 +1,13 @@
-"""What happens when the process is told to end while the worker is at work."""
+"""What happens when the processes are told to end: at work, at the very start, and more than once."""
 
 from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -8,9 +15,13 @@ pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a dist
 pytest.importorskip("tf2_msgs.msg", reason="needs tf2_msgs: python -m crossi2p_ros.tf2_msgs_build")
 
 import rclpy
-from ros_here import own_network
+from registering import ROOT, Sensors, registering
+from ros_here import own_network, running_node
 
+from crossi2p_core.datasets import open_source
 from crossi2p_ros.lifecycle import RegisterNode
+
+TORCH = "libtorch_cpu"  # takes long to import
 
 
 def test_a_worker_whose_context_is_gone_does_not_complain(capfd: pytest.CaptureFixture[str]) -> None:
@@ -26,3 +37,29 @@ def test_a_worker_whose_context_is_gone_does_not_complain(capfd: pytest.CaptureF
     assert "before the end" in told
     assert "after the end" not in told
     assert "rosout" not in told
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_that_come_while_it_ends_change_nothing(number: signal.Signals) -> None:
+    """`ros2 launch` sends SIGINT to a node that has it already, where the whole group was interrupted."""
+    sample, network = open_source("synthetic:street?seed=1&frames=1")[0], own_network()
+    with running_node("robot", network) as (node, spin_until), registering(network, autostart="true") as process:
+        robot = Sensors(node, spin_until, sample)
+        robot.tell_prior(sample.T_cam_lidar)
+        assert robot.sending_until(lambda: bool(robot.extrinsics)), robot.said
+        robot.send(*robot.messages())
+        spin_until(lambda: False, 0.3)  # a registration is under way
+        while process.poll() is None:  # `registering` looks at how it ended
+            process.send_signal(number)
+            time.sleep(0.02)
+
+
+def test_a_signal_while_it_starts_ends_it_in_silence() -> None:
+    process = subprocess.Popen([sys.executable, "-m", "crossi2p_ros.register_node"], text=True, cwd=ROOT,
+                               stderr=subprocess.PIPE, env=os.environ | own_network())
+    loaded, end = Path(f"/proc/{process.pid}/maps"), time.monotonic() + 20
+    while TORCH not in loaded.read_text() and time.monotonic() < end:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (0, "")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from crossi2p_core.errors import InputError
 
+from ..process import Stop, ros_arguments_in_words
 from ..ros_compat import check_ros
 from ..shared_files import use_large_message_profile
 from .options import PlayOptions
@@ -21,20 +19,9 @@ NAME = "bag_player"
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-class Stop:
-    """Set by SIGINT and SIGTERM: what is being sent is finished, then the player ends."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
-
-    def _ask(self, *of_the_signal: Any) -> None:
-        self.asked = True
-
-
 @app.command(name=NAME)
 def bag_player(
+    context: typer.Context,
     bag: Annotated[Path, typer.Argument(metavar="BAG", show_default=False,
                                         help="rosbag2 folder, .mcap, .db3, or ROS 1 .bag.")],
     rate: Annotated[float, typer.Option("--rate", "-r", metavar="X", help="Times faster than recorded.")] = 1.0,
@@ -61,12 +48,11 @@ def bag_player(
 ) -> None:
     """Play a bag through DDS: every message as it was recorded, with the quality of service it was recorded with."""
     play(PlayOptions(bag, rate, start, _names(topics), loop, onward, clock, clock_hz, _amounts(decalibrate), camera,
-                     seed, wait))
+                     seed, wait), context.obj)
 
 
-def play(options: PlayOptions) -> None:
+def play(options: PlayOptions, stop: Stop) -> None:
     """Run the player on a node of its own in the default context; all that it says goes to the node's log."""
-    stop = Stop()
     check_ros()
     use_large_message_profile()
     import rclpy
@@ -81,7 +67,8 @@ def play(options: PlayOptions) -> None:
     wrong = None
     if options.decalibrate is not None:
         wrong = decalibrate(recording.bag, *options.decalibrate, options.seed, options.camera, recording.classes)
-    with _ros_arguments_in_words():
+    stop.begin()
+    with ros_arguments_in_words():
         rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node(NAME, start_parameter_services=False)
     try:
@@ -102,13 +89,12 @@ def play(options: PlayOptions) -> None:
 
 def main() -> None:
     """Entry point; never a traceback for what a user did."""
+    stop = Stop()
     try:
-        app(_own_arguments(), prog_name=NAME)
+        app(_own_arguments(), prog_name=NAME, obj=stop)
     except InputError as error:
         print(f"{NAME}: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:  # before there was anything to stop
-        sys.exit(0)
 
 
 def _own_arguments() -> list[str]:
@@ -117,18 +103,8 @@ def _own_arguments() -> list[str]:
         from rclpy.utilities import remove_ros_args
     except ImportError:
         return sys.argv[1:]  # check_ros will tell
-    with _ros_arguments_in_words():
+    with ros_arguments_in_words():
         return remove_ros_args(sys.argv)[1:]
-
-
-@contextmanager
-def _ros_arguments_in_words() -> Iterator[None]:
-    """What rclpy says of a command line that it does not understand, as an InputError."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise InputError(f"ROS does not understand what follows --ros-args: {str(error).partition(', at /')[0]}; "
-                         "correct it") from error
 
 
 def _names(text: str) -> tuple[str, ...]:
