@@ -1,8 +1,8 @@
 """What is written from the code: `python -m crossi2p_ros.generated_docs`, in a clone, makes config/register.yaml and
 the tables of docs/ros.md anew.
 
-Tests compare the files with this, so that neither can fall behind the code. Tables stand between
-`<!-- made from the code: NAME -->` and `<!-- end -->`; what is outside is written by hand.
+Tests compare the files with this, so that neither can fall behind the code. Tables stand between `<!-- NAME -->` and
+`<!-- /NAME -->`; what is outside is written by hand.
 """
 
 from __future__ import annotations
@@ -46,10 +46,8 @@ def yaml_text() -> str:
 
 def with_tables(text: str) -> str:
     """The text with the table of its name between each pair of marks. KeyError for a name that there is not."""
-    def table(found: re.Match[str]) -> str:
-        return f"{found[1]}\n{TABLES[found[2]]()}{found[3]}"
-
-    return re.sub(r"(<!-- made from the code: (\w+) -->)\n.*?(<!-- end -->)", table, text, flags=re.DOTALL)
+    marked = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+    return marked.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}{found[3]}", text)
 
 
 def _inputs() -> str:
