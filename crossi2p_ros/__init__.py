@@ -3,7 +3,7 @@
     register_node.py  the executable; lifecycle.py is the node, which wires what follows
     parameters.py     the one table of parameters; interface.py that of topics, services and diagnostic values
     generated_docs.py makes config/register.yaml and the tables of docs/ros.md of both
-    inputs.py         topics to pairs; streams.py says why none come
+    inputs.py         topics to pairs, calibrations.py the newest CameraInfo; streams.py says why no pairs come
     prior.py          where a registration starts; gates.py says which pairs are passed over
     worker.py         the thread that owns the device: pairs to outcomes
     outcome.py        what one registration gave; ledger.py what all of them gave

@@ -18,7 +18,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._refused: Counter[str] = Counter()
+        self._refused: dict[str, int] = {}
         self.clear()
 
     def clear(self) -> None:
@@ -48,7 +48,8 @@ class Ledger:
         kind = re.sub(r"-?\d+(\.\d+)?(e[-+]?\d+)?", "#", reason.partition(";")[0])
         with self._lock:
             known = kind in self._refused or len(self._refused) < MOST_REASONS
-            self._refused[kind if known else OTHER] += 1
+            kind = kind if known else OTHER
+            self._refused[kind] = self._refused.pop(kind, 0) + 1  # the newest goes to the end
 
     def lack(self, reason: str) -> None:
         """Count a pair for which something else is missing; it is reported until there is a result."""
@@ -66,6 +67,6 @@ class Ledger:
             self.last = self.last_valid = None
 
     def refused(self) -> list[tuple[str, int]]:
-        """Reasons and how often, the most frequent first."""
+        """Reasons and how often, what happened last first."""
         with self._lock:
-            return self._refused.most_common()
+            return list(reversed(self._refused.items()))

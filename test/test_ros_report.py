@@ -151,8 +151,11 @@ def test_refusals_are_counted_by_kind_and_their_number_is_bounded() -> None:
     assert ledger.refused() == [("# bytes are too few", 3)]
     assert ledger.last_refusal is not None and ledger.last_refusal[0].startswith("2 bytes are too few; send")
     assert time.monotonic() - ledger.last_refusal[1] < 5
+    ledger.refuse("K is zero")
+    ledger.refuse("7 bytes are too few")
+    assert ledger.refused() == [("# bytes are too few", 4), ("K is zero", 1)]  # as many as fit are shown: the newest
     letters = [chr(ord("a") + k % 26) * (1 + k // 26) for k in range(200)]
     for text in letters:
         ledger.refuse(text)
     assert len(ledger.refused()) == MOST_REASONS + 1
-    assert dict(ledger.refused())[OTHER] == 200 - (MOST_REASONS - 1)
+    assert dict(ledger.refused())[OTHER] == 200 - (MOST_REASONS - 2)
