@@ -94,11 +94,11 @@ def node_ended(event: ProcessExited, context: LaunchContext) -> list[LaunchDescr
 
 
 def autostart(node: LifecycleNode) -> list[LaunchDescriptionEntity]:
-    """Configure the node, and activate it once that has gone well; not when it is deactivated by hand later."""
+    """Configure the node, and activate it once that has gone well; what is done by hand later stays as it was left."""
     configure, activate = (EmitEvent(event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=each))
                            for each in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE))
     then = OnStateTransition(target_lifecycle_node=node, start_state="configuring", goal_state="inactive",
-                             entities=[activate])
+                             entities=[activate], handle_once=True)
     return [RegisterEventHandler(then), configure]
 
 

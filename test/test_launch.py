@@ -116,6 +116,8 @@ def test_real_launch_starts_the_node_and_leads_it_through_its_states(started: tu
     context, entities = started
     assert kinds(entities).count("LifecycleNode") == 1 and "Node" not in kinds(entities)
     assert kinds(entities).count("RegisterEventHandler") == 1 and "EmitEvent" in kinds(entities)
+    handler = next(entity for entity in entities if type(entity).__name__ == "RegisterEventHandler").event_handler
+    assert handler.handle_once  # who configures it by hand later finds it inactive
     assert context.environment[PROFILE_VARIABLE].endswith("config/fastdds_large_messages.xml")
 
 
