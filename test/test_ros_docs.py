@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from test_ros_parameters import flat
 
 from crossi2p_ros.generated_docs import TABLES, main, with_tables
-from crossi2p_ros.parameters import PARAMETERS
+from crossi2p_ros.parameters import PARAMETERS, settings_from
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "crossi2p_ros"
@@ -101,6 +103,13 @@ def test_what_it_names_exists(guide: str) -> None:
         path, _, anchor = link.partition("#")
         assert (GUIDE.parent / path).exists(), link
         assert path or anchor in headings, link
+
+
+def test_the_node_takes_the_parameters_that_it_shows(guide: str) -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    shown = [flat(yaml.safe_load(block)["/**"]["ros__parameters"]) for block in blocks]
+    assert shown and all(set(values) <= {row.name for row in PARAMETERS} for values in shown)
+    assert [settings_from(values).tf_child for values in shown] == ["camera_link"]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
