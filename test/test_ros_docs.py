@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from test_ros_parameters import flat
 
+from crossi2p_ros.bag_player.options import PlayOptions
 from crossi2p_ros.generated_docs import TABLES, main, with_tables
 from crossi2p_ros.parameters import PARAMETERS, settings_from
 
@@ -103,6 +105,17 @@ def test_what_it_names_exists(guide: str) -> None:
         path, _, anchor = link.partition("#")
         assert (GUIDE.parent / path).exists(), link
         assert path or anchor in headings, link
+
+
+def test_the_commands_that_it_shows_have_these_options(guide: str) -> None:
+    shell = "\n".join(re.findall(r"^```sh\n(.*?)^```", guide, re.MULTILINE | re.DOTALL))
+    assert set(re.findall(r" -p ([\w.]+):=", shell)) <= {row.name for row in PARAMETERS} | {"use_sim_time"}
+    launch = (ROOT / "launch" / "register.launch.py").read_text()
+    for name in re.findall(r" (\w+):=", re.sub(r" -p \S+", "", "\n".join(re.findall(r".*launch\.py.*", shell)))):
+        assert f'    "{name}": (' in launch, name
+    fields = {"--" + field.name for field in dataclasses.fields(PlayOptions)}
+    played = re.findall(r"^bag_player .*", shell, re.MULTILINE)
+    assert played and set(re.findall(r"--\w+", " ".join(played))) <= fields
 
 
 def test_the_node_takes_the_parameters_that_it_shows(guide: str) -> None:
