@@ -10,8 +10,8 @@ from torch import Tensor
 
 from crossi2p_core.model.attention import TransformerLayer
 from crossi2p_core.model.coarse import CoarseMatcher, CoarseScores
-from crossi2p_core.model.config import CoarseConfig
-from crossi2p_core.model.fine import expected_offsets
+from crossi2p_core.model.config import CoarseConfig, FineConfig, ImageEncoderConfig, NetworkConfig, PointEncoderConfig
+from crossi2p_core.model.fine import FineMatcher, FinePoints, expected_offsets
 from crossi2p_core.model.gather import rows
 from crossi2p_core.model.rotary import cell_centres, ray_angles, rotate, superpixel_phases, superpoint_phases
 
@@ -89,7 +89,7 @@ def test_what_is_not_valid_neither_matches_nor_matters() -> None:
 
 
 def test_a_token_without_any_context_stays_finite() -> None:
-    layer = TransformerLayer(32, 2)
+    layer = TransformerLayer(32, 2, cross=True)
     x = torch.randn(2, 5, 32)
     out = layer(x, torch.randn(2, 7, 32), torch.zeros(2, 7, dtype=torch.bool))
     assert torch.isfinite(out).all()
@@ -107,3 +107,37 @@ def test_offsets_are_those_that_an_upright_camera_at_the_lidar_sees() -> None:
         points = yawed(torch.tensor([[[[20.0, 1.0, 0.0], [20.0, 0.0, 1.0]]]]), yaw)
         offsets = expected_offsets(points, centre, K)[0, 0] * 8
         torch.testing.assert_close(offsets, torch.tensor([[-1.5, 0.0], [0.0, -1.5]]), rtol=1e-4, atol=1e-4)
+
+
+def fine_stage(bf16: bool = False) -> tuple[FineMatcher, tuple, object]:
+    """A fine matcher on one pair, its arguments, and what it says."""
+    torch.manual_seed(0)
+    config = NetworkConfig(size=(32, 64), image=ImageEncoderConfig(fine_dim=16, fine_stride=4),
+                           points=PointEncoderConfig(fine_dim=16), coarse=CoarseConfig(dim=32, heads=2),
+                           fine=FineConfig(dim=16, heads=2, layers=1, points=3, window=6))
+    stage, grid = FineMatcher(config).eval(), config.grid
+    cloud = FinePoints(torch.randn(1, 50, 16), torch.randn(1, 50, 3) * 10, torch.ones(1, 50, dtype=torch.bool),
+                       torch.randn(1, 5, 3) * 10, torch.randint(0, 50, (1, 5, 3)))
+    chosen = torch.tensor([[[0, 0], [3, 17], [4, 31]]])  # a corner, the middle, the other corner of 4 x 8 superpixels
+    arguments = (torch.randn(1, 16, 8, 16), cloud, torch.randn(1, 5, 32), torch.randn(1, 32, 32), chosen, K, grid)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        return stage, arguments, stage(*arguments)
+
+
+def test_a_fine_match_is_the_mean_over_the_window_around_its_superpixel() -> None:
+    _, _, said = fine_stage()
+    probability = said.heat.double().exp()
+    torch.testing.assert_close(probability.sum(-1), torch.ones(1, 3, 3, dtype=torch.double))
+    for k, centre in enumerate(([3.5, 3.5], [8 * 1.5 - 0.5, 8 * 2.5 - 0.5], [59.5, 27.5])):
+        torch.testing.assert_close(said.cells[0, k].mean(0), torch.tensor(centre))
+        for p in range(3):
+            mean = sum(probability[0, k, p, c] * said.cells[0, k, c].double() for c in range(36))
+            torch.testing.assert_close(said.pixels[0, k, p].double(), mean, rtol=1e-5, atol=1e-4)
+    outside = ((said.cells[0, 0] < 0).any(-1))  # of the corner's window
+    assert outside.sum() == 20 and probability[0, 0][:, outside].max() < 1e-6
+    assert (said.weights > 0).all()
+
+
+def test_mixed_precision_moves_a_fine_match_by_a_fraction_of_a_pixel() -> None:
+    exact, mixed = fine_stage()[2], fine_stage(bf16=True)[2]
+    assert (exact.pixels - mixed.pixels).abs().max() < 0.5

@@ -13,10 +13,12 @@ MASKED = -1e4  # finite, so that a token without any context is attended evenly 
 class TransformerLayer(nn.Module):
     """Pre-norm multi-head attention of tokens to a context, and a feed-forward network; both residual."""
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, cross: bool = False) -> None:
+        """cross: the context is something else than the tokens themselves."""
         super().__init__()
         self.heads = heads
-        self.norm, self.norm_context, self.norm_inner = (nn.LayerNorm(dim) for _ in range(3))
+        self.norm, self.norm_inner = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.norm_context = nn.LayerNorm(dim) if cross else None
         self.query = nn.Linear(dim, dim)
         self.key_value = nn.Linear(dim, 2 * dim)
         self.out = nn.Linear(dim, dim)
@@ -29,7 +31,7 @@ class TransformerLayer(nn.Module):
         valid: (B, M) bool, of the context. phases: (B, N, dim / heads / 2) rotary angles, for self attention alone.
         """
         normed = self.norm(x)
-        other = normed if context is None else self.norm_context(context)
+        other = normed if context is None or self.norm_context is None else self.norm_context(context)
         query = self._split(self.query(normed))  # (B, heads, N, d)
         key, value = (self._split(part) for part in self.key_value(other).chunk(2, dim=-1))
         if phases is not None:
@@ -49,8 +51,8 @@ class TwoWayLayer(nn.Module):
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
-        self.points_self, self.image_self, self.points_cross, self.image_cross = (
-            TransformerLayer(dim, heads) for _ in range(4))
+        self.points_self, self.image_self = TransformerLayer(dim, heads), TransformerLayer(dim, heads)
+        self.points_cross, self.image_cross = (TransformerLayer(dim, heads, cross=True) for _ in range(2))
 
     def forward(self, points: Tensor, image: Tensor, valid: Tensor, inside: Tensor, point_phases: Tensor | None = None,
                 image_phases: Tensor | None = None) -> tuple[Tensor, Tensor]:

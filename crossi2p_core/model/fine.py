@@ -90,7 +90,7 @@ class FineMatcher(nn.Module):
             p, q = layer(p, q, own, near)
         # 4. where each point is seen, and how sure that is
         heat = self._heat(p, q, near).unflatten(0, chosen.shape[:2])  # (B, K, P, w w)
-        pixels = heat.exp() @ cells.float()
+        pixels = _expectation(heat, cells)
         weights = functional.softplus(self.certainty(p).float().unflatten(0, chosen.shape[:2]) - 1.0)
         return FineMatches(points, pixels, weights * valid[..., None], heat, cells, valid)
 
@@ -129,6 +129,14 @@ def expected_offsets(points: Tensor, centre: Tensor, K: Tensor) -> Tensor:
     left = (centre[..., 0] * delta[..., 1] - centre[..., 1] * delta[..., 0]) / flat  # x forward, y left, z up
     focal = 0.5 * (K[:, 0, 0] + K[:, 1, 1])[:, None, None] / COARSE_STRIDE
     return torch.stack([-left, -delta[..., 2]], dim=-1) * (focal / range_m)[..., None]
+
+
+def _expectation(heat: Tensor, cells: Tensor) -> Tensor:
+    """(B, K, P, 2) mean pixel of log probabilities (B, K, P, w w) over cells (B, K, w w, 2).
+
+    No matrix product, which mixed precision would round to two pixels.
+    """
+    return (heat.exp()[..., None] * cells[:, :, None]).sum(dim=-2)
 
 
 def _spread(x: Tensor, like: Tensor) -> Tensor:

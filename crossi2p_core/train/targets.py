@@ -71,7 +71,7 @@ def project(points: Tensor, T: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
 
     Pixels are finite everywhere; they mean nothing where the depth is below MIN_DEPTH_M.
     """
-    x, y, z = se3.transform(T[:, None], points).unbind(-1)
+    x, y, z = se3.transform(T, points).unbind(-1)
     ahead = z.clamp(min=MIN_DEPTH_M)
     u = K[:, None, 0, 0] * x / ahead + K[:, None, 0, 1] * y / ahead + K[:, None, 0, 2]
     v = K[:, None, 1, 1] * y / ahead + K[:, None, 1, 2]
