@@ -42,6 +42,10 @@ class Batch:
         """The same batch on another device."""
         return _map(self, lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory, from where a GPU can fetch it while others compute."""
+        return _map(self, lambda tensor: tensor.pin_memory())
+
 
 def collate(examples: Sequence[Batch]) -> Batch:
     """One batch of several; all of one size."""
