@@ -1,4 +1,4 @@
-# make demo   set up .venv and run the main job on a synthetic street
+# make demo   set up .venv and let a ROS 2 node repair the calibration of a synthetic drive
 # make test   set up .venv and run the tests (README tells what else there is)
 # PYTHON=python3.12 picks the interpreter, VENV=dir the environment, OUT=dir where the demo writes,
 # CROSSI2P_DATA=dir where the real recordings are (make results), ROS=wheels|none whether ROS 2 comes from PyPI.
@@ -57,7 +57,7 @@ ros: install
 	$(BIN)/python -m crossi2p_ros.ros_compat
 
 demo: install
-	$(BIN)/crossi2p register 'synthetic:street?seed=1&frames=4&camera=kitti' --perturb 2,10 --seed 18 --out $(OUT)
+	$(BIN)/python -m crossi2p_ros.demo --out $(OUT)
 
 # Two workers with one thread each: the tests are many small jobs, and torch's own threads would only fight over the cores.
 test: install
