@@ -28,6 +28,7 @@ class ImageEncoderConfig:
     width: int = option(64, low=8, high=512)  # channels of the stem and of the first stage's inner convolutions
     anti_alias: bool = False  # low-pass before every subsampling (Zhang, "Making Convolutional Networks
     # Shift-Invariant Again", ICML 2019)
+    norm: Literal["batch", "group"] = "batch"  # group: for training from random weights with small batches
     dim: int = option(256, low=16, high=1024)  # of the pyramid and of superpixels
     fine_dim: int = option(64, low=8, high=512)  # of the fine map
     fine_stride: Literal[2, 4] = 2  # pixels per cell of the fine map
