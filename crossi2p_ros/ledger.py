@@ -11,6 +11,7 @@ from .outcome import Outcome
 
 MOST_REASONS = 50  # whoever sends nonsense may be inventive; further reasons are counted together
 OTHER = "other reasons"
+LONGEST = 500  # characters of a reason: it may quote what somebody sent
 
 
 class Ledger:
@@ -44,8 +45,9 @@ class Ledger:
                 self.last_valid = outcome
 
     def count(self, reason: str) -> None:
-        """Count what could not be used, by what is wrong: without its numbers, and without the remedy after a `;`."""
-        kind = re.sub(r"-?\d+(\.\d+)?(e[-+]?\d+)?", "#", reason.partition(";")[0])
+        """Count what could not be used, by what is wrong: without numbers and without the remedy after the last `;`."""
+        what = reason.rpartition("; ")[0] or reason
+        kind = re.sub(r"-?\d+(\.\d+)?(e[-+]?\d+)?", "#", _brief(what))
         with self._lock:
             known = kind in self._refused or len(self._refused) < MOST_REASONS
             kind = kind if known else OTHER
@@ -54,12 +56,13 @@ class Ledger:
     def lack(self, reason: str) -> None:
         """Count a pair for which something else is missing; it is reported until there is a result."""
         self.count(reason)
-        self.missing = reason
+        self.missing = _brief(reason)
+        self.last_refusal = None  # what is older would hide it
 
     def refuse(self, reason: str) -> None:
         """Count what could not be registered; it is reported until something is."""
         self.count(reason)
-        self.last_refusal = (reason, time.monotonic())
+        self.last_refusal = (_brief(reason), time.monotonic())
 
     def forget_results(self) -> None:
         """Forget the answers alone."""
@@ -70,3 +73,7 @@ class Ledger:
         """Reasons and how often, what happened last first."""
         with self._lock:
             return list(reversed(self._refused.items()))
+
+
+def _brief(reason: str) -> str:
+    return reason if len(reason) <= LONGEST else f"{reason[:LONGEST]} ..."

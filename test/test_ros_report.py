@@ -151,11 +151,18 @@ def test_refusals_are_counted_by_kind_and_their_number_is_bounded() -> None:
     assert ledger.refused() == [("# bytes are too few", 3)]
     assert ledger.last_refusal is not None and ledger.last_refusal[0].startswith("2 bytes are too few; send")
     assert time.monotonic() - ledger.last_refusal[1] < 5
+    ledger.lack("no way from a to b")
+    assert ledger.missing == "no way from a to b" and ledger.last_refusal is None  # the newest trouble is told
+    assert ledger.refused()[0] == ("no way from a to b", 1)
     ledger.refuse("K is zero")
     ledger.refuse("7 bytes are too few")
-    assert ledger.refused() == [("# bytes are too few", 4), ("K is zero", 1)]  # as many as fit are shown: the newest
+    # As many as fit are shown: the newest
+    assert ledger.refused() == [("# bytes are too few", 4), ("K is zero", 1), ("no way from a to b", 1)]
+    ledger.refuse(f"encoding '{'x' * 10**6}; ' is unknown; use another")
+    assert ledger.last_refusal[0].startswith("encoding 'xx") and len(ledger.last_refusal[0]) < 600
+    assert ledger.refused()[0][0].startswith("encoding 'xx") and len(ledger.refused()[0][0]) < 600
     letters = [chr(ord("a") + k % 26) * (1 + k // 26) for k in range(200)]
     for text in letters:
         ledger.refuse(text)
     assert len(ledger.refused()) == MOST_REASONS + 1
-    assert dict(ledger.refused())[OTHER] == 200 - (MOST_REASONS - 2)
+    assert dict(ledger.refused())[OTHER] == 200 - (MOST_REASONS - 4)

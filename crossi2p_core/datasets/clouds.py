@@ -52,7 +52,8 @@ def cloud_from_columns(columns: Mapping[str, np.ndarray], where: str) -> PointCl
         if values.dtype.kind not in "fiu":
             raise InputError(f"the field {name} of the cloud {where} is not numeric; write it as float32")
     if not {"x", "y", "z"} <= named.keys():
-        raise InputError(f"the cloud {where} has no fields x, y, z (it has {', '.join(named) or 'none'})")
+        raise InputError(f"the cloud {where} has no fields x, y, z (it has {', '.join(named) or 'none'}); write "
+                         "them as float32 in metres")
     if not len(named["x"]):
         raise InputError(f"the cloud {where} is empty; give a scan that has points")
     with np.errstate(invalid="ignore", over="ignore"):

@@ -30,13 +30,13 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
     """The pixels of an encoded image (PNG, JPEG, ...), (H, W, 3) uint8 RGB; `where` names it in an InputError."""
     # OpenCV fills the missing part of a truncated image with grey and says nothing, so the file is checked before.
     if not _is_complete(data):
-        raise InputError(f"the image {where} is truncated or damaged; copy or download it again")
+        raise InputError(f"the image {where} is truncated or damaged; send, copy or download it again")
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
         bgr = None
     if bgr is None:
-        raise InputError(f"{where} is not an image that can be decoded; give a PNG or JPEG file")
+        raise InputError(f"{where} is not an image that can be decoded; give a PNG or a JPEG")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
