@@ -1,0 +1,157 @@
+"""A pose from a dense match likelihood: guesses from few matches, judged by all superpoints, the best ones polished.
+
+RANSAC on the best match of each superpoint throws away that the second or fifth best is often the right one. Here
+matches are drawn by their probability and a guess is judged by the likelihood of all superpoints at once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...types import Prior
+from .ascent import angle_between, climb, hold_of, peak_of
+from .evidence import Evidence, coarser, log_odds, pick, score
+from .guesses import guess_around, guess_by_one, guess_by_two
+
+PAIRS, SINGLES, AROUND = 80_000, 6000, 1500  # drawn with no knowledge, with gravity, and with a prior
+QUICK_POINTS, QUICK_BEST = 128, 384  # superpoints of the first, quick look at all guesses, and guesses that survive it
+SEEDS, FINALISTS = 16, 4  # guesses that climb, coarsely and finely
+APART_RAD, APART_M = math.radians(4.0), 1.0  # poses nearer to each other than both are one answer
+COARSE_STEPS, FINE_STEPS = 4, 6
+
+
+@dataclass(frozen=True)
+class Gravity:
+    """Which way is up. up: (3,) unit vector in the camera frame along the LiDAR's z axis; sigma_deg: how sure."""
+
+    up: Tensor
+    sigma_deg: float = 2.0
+
+
+@dataclass(frozen=True)
+class PoseEstimate:
+    """B poses by match likelihood.
+
+    T: (B, 4, 4) T_cam_lidar. score: (B,) log odds of the pose, see `evidence.log_odds`. margin: (B,) by how much it
+    beats the best pose that is another one (APART_RAD, APART_M); near 0 is a guess. covariance: (B, 6, 6) as in
+    `Registration`: left perturbation exp(xi) T, xi = (rotation rad, translation m) in the camera frame.
+    """
+
+    T: Tensor
+    score: Tensor
+    margin: Tensor
+    covariance: Tensor
+
+
+@torch.no_grad()
+def find_pose(log_likelihood: Tensor, log_not_in_view: Tensor, superpoints: Tensor, K: Tensor,
+              prior: Prior | None = None, gravity: Gravity | None = None, seed: int = 0, stride: float = 8,
+              reach_m: float = 15.0) -> PoseEstimate:
+    """The pose that the maps agree on.
+
+    log_likelihood: (B, M, h, w) of each superpoint being seen in each superpixel, log_not_in_view: (B, M) of it being
+    seen in none. superpoints: (B, M, 3) m, LiDAR frame; K: (B, 3, 3), pixels of the image. prior: the answer lies
+    within its bounds. gravity: the tilt is known. reach_m: the camera is not farther from the LiDAR. The same seed
+    gives the same answer, on one device.
+    """
+    with torch.autocast(superpoints.device.type, enabled=False):
+        evidence = log_odds(log_likelihood, log_not_in_view, superpoints, K, stride)
+        found = [_find(_item(evidence, i), prior, gravity, reach_m, torch.Generator().manual_seed(seed))
+                 for i in range(len(superpoints))]
+    return PoseEstimate(*(torch.stack(parts) for parts in zip(*found, strict=True)))
+
+
+def _find(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reach_m: float,
+          generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Pose, score, margin and covariance of one pair."""
+    rough = coarser(evidence)
+    hold = None if gravity is None else hold_of(gravity.up, math.radians(gravity.sigma_deg), evidence.superpoints)
+    # 1. guesses, many of them wrong
+    guesses = _guesses(evidence, prior, gravity, reach_m, generator)
+    # 2. the better ones, by a few superpoints first and then by all
+    some = _telling(rough, QUICK_POINTS)
+    guesses = guesses[_best(score(pick(rough, some), guesses[None], smooth=False)[0], QUICK_BEST)]
+    value = score(rough, guesses[None], smooth=False)[0]
+    seeds = guesses[_distinct(guesses, value, SEEDS)]
+    # 3. uphill
+    seeds = _within(climb(rough, seeds, COARSE_STEPS, hold), seeds, prior)
+    value = score(rough, seeds[None])[0]
+    seeds = seeds[_distinct(seeds, value, FINALISTS)]
+    seeds = _within(climb(evidence, seeds, FINE_STEPS, hold), seeds, prior)
+    # 4. the highest, and how far above any other
+    value = score(evidence, seeds[None])[0]
+    best = value.argmax()
+    other = (angle_between(seeds, seeds[best]) > APART_RAD) | (_centre_distance(seeds, seeds[best]) > APART_M)
+    T, covariance = peak_of(evidence, seeds[best], generator, hold=hold)
+    T = _within(T[None], seeds[best][None], prior)[0]
+    final = torch.maximum(value[best], score(evidence, T[None, None])[0, 0])
+    return T, final, final - torch.where(other, value, -torch.inf).max().clamp(min=float(final) - 1e6), covariance
+
+
+def _guesses(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reach_m: float,
+             generator: torch.Generator) -> Tensor:
+    """(H, 4, 4) poses to be judged, at least one; within the bounds of the prior where there is one."""
+    if prior is not None:
+        return guess_around(prior, AROUND, evidence.superpoints, generator)
+    if gravity is None:
+        T = guess_by_two(evidence, PAIRS, reach_m, generator)
+    else:
+        T = guess_by_one(evidence, SINGLES, reach_m, gravity.up, math.radians(gravity.sigma_deg), generator)
+    return T if len(T) else torch.eye(4).to(T)[None]
+
+
+def _telling(evidence: Evidence, count: int) -> Tensor:
+    """Indices of the superpoints whose maps have the highest peaks."""
+    peak = evidence.inside[0].flatten(1).amax(dim=1) - evidence.outside[0]
+    return peak.topk(min(count, len(peak))).indices
+
+
+def _distinct(T: Tensor, value: Tensor, count: int) -> Tensor:
+    """Indices of up to `count` poses (H, 4, 4), best value first, none close to a better one."""
+    order = value.argsort(descending=True)
+    T = T[order]
+    near = (angle_between(T[:, None], T[None]) < APART_RAD) & (_centre_distance(T[:, None], T[None]) < APART_M)
+    close, kept, gone = near.cpu().numpy(), [], set()
+    for i in range(len(T)):
+        if i in gone:
+            continue
+        kept.append(i)
+        gone.update(close[i].nonzero()[0].tolist())
+        if len(kept) == count:
+            break
+    return order[kept]
+
+
+def _within(T: Tensor, before: Tensor, prior: Prior | None) -> Tensor:
+    """T (H, 4, 4), or the pose before where a step has left the bounds of the prior."""
+    return T if prior is None else torch.where(_allowed(T, prior)[:, None, None], T, before)
+
+
+def _allowed(T: Tensor, prior: Prior) -> Tensor:
+    """(H,) bool: within the bounds of the prior."""
+    guess = torch.as_tensor(prior.T_cam_lidar).to(T)
+    turned = angle_between(T, guess) <= math.radians(prior.max_deg) * 1.001
+    return turned & ((T[:, :3, 3] - guess[:3, 3]).norm(dim=-1) <= prior.max_m * 1.001)
+
+
+def _best(value: Tensor, count: int) -> Tensor:
+    return value.topk(min(count, len(value))).indices
+
+
+def _centre(T: Tensor) -> Tensor:
+    """(..., 3) where the camera is, LiDAR frame."""
+    return -(T[..., :3, :3] * T[..., :3, 3:]).sum(-2)
+
+
+def _centre_distance(T: Tensor, other: Tensor) -> Tensor:
+    return (_centre(T) - _centre(other)).norm(dim=-1)
+
+
+def _item(evidence: Evidence, i: int) -> Evidence:
+    """Pair i alone, still as a batch."""
+    return Evidence(*(part[i:i + 1] for part in (evidence.inside, evidence.floor, evidence.outside,
+                                                 evidence.superpoints, evidence.K)), evidence.stride)
