@@ -143,9 +143,9 @@ class Inputs:
         """Called within the synchroniser's lock, so it must neither raise nor wait."""
         try:
             now = self._node.get_clock().now().nanoseconds
-            reason = self._why_not(stamp_ns(cloud.header), now)
-            if reason:
-                self.refuse(reason)
+            if reason := self._why_not(stamp_ns(cloud.header), now):
+                if time.monotonic() - self._jumped_at > ONE_JUMP_S:  # else it was on its way when the time jumped
+                    self.refuse(reason)
                 return
             self.pairs += 1
             self._trouble = ""

@@ -164,7 +164,8 @@ def test_a_bag_that_starts_anew_is_noticed_by_its_stamps() -> None:
         assert made.hears(6 * 10**9, 6 * 10**9) == 1 and made.inputs.clock_jumps == 1
 
 
-def test_a_clock_that_jumps_back_is_noticed() -> None:
+def test_a_clock_that_jumps_back_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossi2p_ros.inputs.ONE_JUMP_S", 30.0)  # however slow this machine is
     with street() as made:
         made.node.set_parameters([Parameter("use_sim_time", value=True)])
         clock = made.robot.create_publisher(Clock, "/clock", 10)
@@ -175,7 +176,11 @@ def test_a_clock_that_jumps_back_is_noticed() -> None:
 
         assert until_heard(made, lambda: "nothing arrives on /clock" in made.inputs.why_no_pairs(), shift=100 * 10**9)
         assert made.spin_until(lambda: shows(100)) and not made.restarts
+        assert made.hears(100 * 10**9, 100 * 10**9) == 1
+        refused = sum(count for _, count in made.ledger.refused())
         assert made.spin_until(lambda: shows(20)) and made.restarts
+        assert made.hears(101 * 10**9, 101 * 10**9) == 1  # was on its way when the clock jumped
+        assert sum(count for _, count in made.ledger.refused()) == refused
 
 
 def test_quality_of_service_that_does_not_fit_is_told() -> None:
