@@ -1,0 +1,72 @@
+"""All augmentations of one example, in the one order in which they are right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import InputError
+from ..types import PointCloud, Sample
+from .augment_cloud import (
+    add_range_noise,
+    draw_decalibration,
+    draw_plane_motion,
+    drop_beams,
+    drop_floor,
+    drop_points,
+    drop_sector,
+    move_scan,
+    without_vehicle,
+)
+from .augment_image import add_noise, blur, change_exposure, change_light
+from .augment_view import draw_turn, draw_zoom, fitted_intrinsics, mirror, virtual_camera
+from .config import AugmentConfig
+
+LEAST_POINTS = 100  # an augmentation of the cloud that leaves fewer is not done
+
+
+def augment(sample: Sample, config: AugmentConfig, size: tuple[int, int],
+            rng: np.random.Generator) -> tuple[Sample, np.ndarray | None]:
+    """The sample changed at random; its points project to the same places of the scene as before.
+
+    size: (height, width) of the virtual camera. Returns the sample and `inside` (height, width) bool, where its image
+    is recorded, or None for everywhere. Raises InputError for a sample without T_cam_lidar or with nearly no points.
+    """
+    if sample.T_cam_lidar is None:
+        raise InputError(f"{sample.name} has no recorded extrinsic (T_cam_lidar) to learn from")
+    cloud = without_vehicle(sample.cloud, config.vehicle_m)
+    if len(cloud) < LEAST_POINTS:
+        raise InputError(f"{sample.name} has {len(cloud)} points beyond {config.vehicle_m:g} m; at least "
+                         f"{LEAST_POINTS} are needed")
+    # 1. what the sensors lose, in their own frames
+    sample = replace(sample, cloud=_worse_scan(cloud, config, rng))
+    # 2. another camera, another place of the scan
+    inside = None
+    if config.virtual_camera:
+        K = fitted_intrinsics(sample.camera, size, draw_zoom(rng, config.zoom))
+        sample, inside = virtual_camera(sample, draw_turn(rng, config.turn_deg), K, size)
+    sample = move_scan(sample, draw_plane_motion(rng, config.yaw_deg, config.shift_m)
+                       @ draw_decalibration(rng, config.tilt_deg, config.offset_m))
+    if rng.random() < config.mirror:
+        sample, inside = mirror(sample), None if inside is None else inside[:, ::-1]
+    # 3. other light, at the resolution that the network sees
+    image = _other_light(sample.image, config, rng)
+    return replace(sample, image=image if inside is None else image * inside[..., None]), inside
+
+
+def _worse_scan(cloud: PointCloud, config: AugmentConfig, rng: np.random.Generator) -> PointCloud:
+    """Beams, a sector, the floor and points lost, ranges made noisy; at least LEAST_POINTS stay."""
+    for change, amount in ((drop_beams, config.beams), (drop_sector, config.sector_deg), (drop_floor, config.floor_deg),
+                           (drop_points, config.points), (add_range_noise, config.range_noise_m)):
+        changed = change(cloud, rng, amount) if amount else cloud
+        cloud = changed if len(changed) >= LEAST_POINTS else cloud
+    return cloud
+
+
+def _other_light(image: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    for change, amount in ((change_light, config.light), (change_exposure, config.exposure), (blur, config.blur_px),
+                           (add_noise, config.noise)):
+        if amount:
+            image = change(image, rng, amount)
+    return image

@@ -1,0 +1,111 @@
+"""Settings of a training run: one YAML file, or `crossi2p train CONFIG key=value ...`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..config import option
+from ..errors import InputError
+from ..model.config import NetworkConfig
+
+LOSSES = ("alignment", "correspondence", "pose")
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """A recording, or a synthetic world, to learn from."""
+
+    path: str = ""  # as for `crossi2p info`
+    camera: str | None = None
+    frames: str | None = None  # as for --frames; empty: all
+    weight: float = option(1.0, low=0.0, high=1e6)  # share of the examples, relative to the other sources
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise InputError("a source needs a path, such as path: ../recordings/drive_1")
+
+
+@dataclass(frozen=True)
+class GradNormConfig:
+    """How the losses are balanced."""
+
+    mode: Literal["on", "off", "fixed"] = "on"  # off: every weight is 1; fixed: `weights`
+    alpha: float = option(1.5, low=0.0, high=10.0)  # pull towards equal training rates; 0: equal gradient norms only
+    lr: float = option(0.025, low=1e-6, high=1.0)  # of the weights
+    weights: dict[str, float] = field(default_factory=dict)  # for `fixed`; a loss left out weighs 1
+    pose_from_step: int = option(2000, low=0, high=10**9)  # before, matches are noise and the pose loss means nothing
+
+    def __post_init__(self) -> None:
+        for name, weight in self.weights.items():
+            if name not in LOSSES:
+                raise InputError(f"there is no loss '{name}' to weigh; the losses are {', '.join(LOSSES)}")
+            if weight < 0:
+                raise InputError(f"the weight of {name} must be 0 or more; it is {weight}")
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What is changed about every example. A number of 0 switches its change off; all others are upper bounds."""
+
+    light: float = option(0.3, low=0.0, high=1.0)  # share by which brightness, contrast and saturation vary
+    exposure: float = option(0.4, low=0.0, high=2.0)  # |log gamma|
+    noise: float = option(0.03, low=0.0, high=0.5)  # one sigma, of an image in 0..1
+    blur_px: float = option(1.5, low=0.0, high=10.0)  # one sigma
+    virtual_camera: bool = True  # turn and zoom the image by homography, so that no rig can be learned
+    turn_deg: tuple[float, float, float] = option((20.0, 8.0, 8.0), low=0.0, high=60.0)  # of it: right, up, about axis
+    zoom: tuple[float, float] = option((0.9, 1.8), low=0.2, high=5.0)
+    mirror: float = option(0.5, low=0.0, high=1.0)  # probability; image and cloud together
+    beams: float = option(0.5, low=0.0, high=0.95)  # share of the beams that are lost
+    sector_deg: float = option(60.0, low=0.0, high=300.0)  # azimuth that is lost
+    floor_deg: float = option(8.0, low=0.0, high=60.0)  # elevation, from the lowest point up, that is lost
+    points: float = option(0.3, low=0.0, high=0.95)  # share of the points that are lost
+    range_noise_m: float = option(0.03, low=0.0, high=1.0)  # one sigma
+    vehicle_m: float = option(3.0, low=0.0, high=20.0)  # points horizontally nearer are removed before the scan moves
+    yaw_deg: float = option(180.0, low=0.0, high=180.0)  # of the scan, as in protocol A
+    shift_m: float = option(10.0, low=0.0, high=50.0)  # of the scan, along each axis of the ground plane
+    tilt_deg: float = option(3.0, low=0.0, high=45.0)  # decalibration: about a random axis
+    offset_m: float = option(0.3, low=0.0, high=5.0)  # decalibration: in a random direction
+
+    def __post_init__(self) -> None:
+        if self.zoom[0] > self.zoom[1]:
+            raise InputError(f"zoom {self.zoom} must run from the smaller to the larger")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that a run depends on; the same settings and seed give the same run."""
+
+    out: str = "out/train"  # folder of checkpoints and logs
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    sources: tuple[SourceConfig, ...] = ()
+    validation: tuple[SourceConfig, ...] = ()
+    validation_frames: int = option(64, low=1, high=10**6)
+    weights: str | None = None  # a checkpoint of ours whose weights to start from
+    seed: int = option(0, low=0, high=2**31)
+    batch: int = option(4, low=1, high=4096)  # per process
+    accumulate: int = option(1, low=1, high=1024)  # batches per step
+    steps: int = option(100_000, low=1, high=10**9)
+    lr: float = option(5e-4, low=1e-8, high=10.0)
+    lr_floor: float = option(0.01, low=0.0, high=1.0)  # share of lr at the last step
+    warm_up: int = option(500, low=0, high=10**9)  # steps
+    weight_decay: float = option(0.01, low=0.0, high=10.0)  # not of biases and norms
+    clip: float = option(1.0, low=1e-6, high=1e9)  # largest norm of the gradient
+    ema: float = option(0.999, low=0.0, high=0.999999)  # decay of the averaged weights; 0: none
+    precision: Literal["fp32", "bf16"] = "fp32"
+    gradnorm: GradNormConfig = field(default_factory=GradNormConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    validate_every: int = option(1000, low=1, high=10**9)  # steps
+    checkpoint_every: int = option(1000, low=1, high=10**9)  # steps
+    keep: int = option(3, low=1, high=1000)  # checkpoints, and the best beside them
+    best_by: str = "coarse_recall"  # of the validation
+    best_is: Literal["high", "low"] = "high"
+    bad_steps: int = option(20, low=1, high=10**6)  # without a finite loss, in a row, until training stops
+    workers: int = option(2, low=0, high=256)  # processes that prepare examples
+    cache_mb: int = option(1000, low=0, high=10**6)  # memory for decoded frames, of all workers together
+
+    def __post_init__(self) -> None:
+        if self.warm_up >= self.steps and self.warm_up > 0:
+            raise InputError(f"warm_up {self.warm_up} must be shorter than steps {self.steps}")
+        if self.sources and not any(source.weight > 0 for source in self.sources):
+            raise InputError("every source has weight 0; give one of them more")

@@ -1,0 +1,29 @@
+"""Weights averaged over time: they generalise better than those of any one step, and they are what is used later."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from .schedule import ema_decay
+
+
+class AveragedModel:
+    """An exponential moving average of a model's parameters; buffers are copied. decay 0: the model itself."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.module = model if decay == 0 else copy.deepcopy(model).requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take in the weights after `step`, counted from 0."""
+        if self.decay == 0:
+            return
+        share = 1 - ema_decay(step, self.decay)
+        for mean, new in zip(self.module.parameters(), model.parameters(), strict=True):
+            mean.lerp_(new, share)
+        for kept, now in zip(self.module.buffers(), model.buffers(), strict=True):
+            kept.copy_(now)

@@ -1,0 +1,135 @@
+"""Examples for the network: frames, augmented and brought into its form, by as many processes as are wanted.
+
+The example at a position, counted from the start of the run, depends on nothing but the seed and that position: not on
+the number of processes, hosts or workers. So a run can be resumed exactly, and two processes see what one would have
+seen with twice the batch.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ..errors import InputError
+from ..model.batch import Batch, collate
+from ..types import Sample
+from .augment import augment
+from .config import AugmentConfig, TrainConfig
+from .distributed import World
+from .frames import Frames
+
+MakeBatch = Callable[[Sample, np.random.Generator], Batch]
+
+
+@dataclass(frozen=True)
+class Example:
+    """What the loop gets: a batch, and sentences on frames that were passed over for it."""
+
+    batch: Batch
+    left_out: tuple[str, ...] = ()
+
+    def pin_memory(self) -> Example:
+        """In page-locked memory; what a DataLoader calls."""
+        return replace(self, batch=self.batch.pin_memory())
+
+
+class Examples(Dataset[Example | InputError]):
+    """Example by position. make_batch: Sample -> Batch of one, see `model.inputs`. changes None: no augmentation."""
+
+    def __init__(self, frames: Frames, make_batch: MakeBatch, size: tuple[int, int],
+                 changes: AugmentConfig | None) -> None:
+        self.frames, self.make_batch, self.size, self.changes = frames, make_batch, size, changes
+
+    def __getitem__(self, position: int) -> Example | InputError:
+        """An InputError where no frame at all can be used: raised in a worker, it would drown in a traceback."""
+        left_out: list[str] = []
+        reason = ""
+        for where in self.frames.candidates(position):
+            try:
+                sample = self.frames.read(where)
+                return Example(self._prepared(sample, position), tuple(left_out))
+            except InputError as error:
+                reason = str(error)
+                news = self.frames.call_bad(where, reason)
+                left_out += [news] if news else []
+        return InputError(f"none of the {self.frames.epoch_length} frames can be used; the last one: {reason}")
+
+    def _prepared(self, sample: Sample, position: int) -> Batch:
+        """The batch of one that the network learns from."""
+        rng = np.random.default_rng([self.frames.seed, 2, position])
+        inside = None
+        if self.changes is not None:
+            sample, inside = augment(sample, self.changes, self.size, rng)
+        elif sample.T_cam_lidar is None:
+            raise InputError(f"{sample.name} has no recorded extrinsic (T_cam_lidar) to compare with")
+        batch = self.make_batch(sample, rng)
+        return batch if inside is None else with_inside(batch, inside, sample.camera.K)
+
+
+def with_inside(batch: Batch, inside: np.ndarray, K: np.ndarray) -> Batch:
+    """A batch of one whose pixels also have to be `inside` (h, w) the image that it was made from, of intrinsics K."""
+    v, u = np.mgrid[0:batch.inside.shape[1], 0:batch.inside.shape[2]].astype(np.float64)
+    back = K @ np.linalg.inv(batch.K[0].double().numpy())  # pixels of the batch -> of the image; both are pinholes
+    u, v, w = np.einsum("ij,jyx->iyx", back, np.stack([u, v, np.ones_like(u)]))
+    column, row = np.rint(u / w).astype(int), np.rint(v / w).astype(int)
+    reached = (column >= 0) & (column < inside.shape[1]) & (row >= 0) & (row < inside.shape[0])
+    reached &= inside[row.clip(0, inside.shape[0] - 1), column.clip(0, inside.shape[1] - 1)]
+    seen = batch.inside & torch.from_numpy(reached)[None]
+    return replace(batch, inside=seen, image=batch.image * seen[:, None])
+
+
+def join(examples: Sequence[Example | InputError]) -> Example | InputError:
+    """One example of several, or the error among them."""
+    good = []
+    for example in examples:
+        if isinstance(example, InputError):
+            return example
+        good.append(example)
+    return Example(collate([example.batch for example in good]),
+                   tuple(sentence for example in good for sentence in example.left_out))
+
+
+@dataclass(frozen=True)
+class Positions:
+    """The positions of this process from `start` on: of every `size` x `batch` in a row, its own `batch`; endless."""
+
+    start: int
+    batch: int
+    world: World
+
+    def __iter__(self) -> Iterator[list[int]]:
+        first = self.start + self.world.rank * self.batch
+        while True:
+            yield list(range(first, first + self.batch))
+            first += self.world.size * self.batch
+
+
+def stream(examples: Dataset[Example | InputError], config: TrainConfig, world: World,
+           start: int) -> Iterator[Example]:
+    """Endless batches of this process, on its device; `start`: examples that the run has seen, of all processes.
+
+    Raises InputError where no frame at all can be used.
+    """
+    workers: dict[str, Any] = {"num_workers": config.workers, "pin_memory": world.device.type == "cuda"}
+    if config.workers:
+        workers |= {"prefetch_factor": 4, "worker_init_fn": _begin_worker}
+    # A generator of its own: a loader draws from torch's when it begins, which a run that is resumed does once more.
+    loader = DataLoader(examples, batch_sampler=Positions(start, config.batch, world), collate_fn=join,
+                        generator=torch.Generator(), **workers)
+    for example in loader:
+        if isinstance(example, InputError):
+            raise example
+        yield replace(example, batch=example.batch.to(world.device, non_blocking=True))
+
+
+def _begin_worker(number: int) -> None:
+    """Workers are many: none of them needs threads of its own. Ctrl-C is the loop's to answer, not theirs."""
+    cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

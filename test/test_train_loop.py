@@ -1,0 +1,125 @@
+"""The training loop: it learns, resumes exactly, survives what is not finite, and ends when asked to."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from toy_training import ToyExamples, ToyTask, toy_config, toy_model
+
+from crossi2p_core.errors import InputError
+from crossi2p_core.train import checkpoint
+from crossi2p_core.train.optimizer import optimizer_tensors
+from crossi2p_core.train.schedule import ema_decay, learning_rate
+from crossi2p_core.train.task import Terms
+from crossi2p_core.train.trainer import Outcome, Trainer
+
+
+def train(out: Path, examples: ToyExamples | None = None, task: Any = None, dropout: float = 0.3,
+          **values: Any) -> tuple[Trainer, Outcome]:
+    trainer = Trainer(toy_config(out, **values), toy_model(dropout), task or ToyTask(), examples or ToyExamples(),
+                      validate=lambda model: {"coarse_recall": float(torch.rand(()))})  # draws: must not disturb
+    return trainer, trainer.run()
+
+
+def log_of(out: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name not in ("time", "seconds")} for line in lines]
+
+
+def everything(trainer: Trainer) -> dict[str, Tensor]:
+    moments = optimizer_tensors(trainer.optimizer, trainer.model)
+    average = {f"average {name}": value for name, value in trainer.average.module.state_dict().items()}
+    return trainer.model.state_dict() | average | moments
+
+
+@pytest.mark.parametrize("values", [{}, {"accumulate": 2, "precision": "bf16"}, {"ema": 0.0, "workers": 1}])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path: Path, values: dict[str, Any]) -> None:
+    whole, _ = train(tmp_path / "whole", **values)
+
+    class StopsItself(ToyTask):
+        calls = 0
+
+        def terms(self, model: nn.Module, batch: Any, active: Any) -> Terms:
+            StopsItself.calls += 1
+            if StopsItself.calls == 5 * values.get("accumulate", 1):
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().terms(model, batch, active)
+
+    _, stopped = train(tmp_path / "parts", task=StopsItself(), **values)
+    assert not stopped.finished and stopped.signal == signal.SIGTERM and 4 < stopped.step < 12
+    resumed, outcome = train(tmp_path / "parts", **values)
+    assert outcome.finished and outcome.step == 12
+    expected, found = everything(whole), everything(resumed)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert whole.gradnorm.state() == resumed.gradnorm.state()
+    assert whole.monitor.state() == resumed.monitor.state()
+    steps = [[line for line in log_of(tmp_path / part) if "note" not in line] for part in ("whole", "parts")]
+    assert steps[0] == steps[1] and len(steps[0]) == 12
+
+
+def test_it_learns_and_its_log_tells_everything(tmp_path: Path) -> None:
+    trainer, outcome = train(tmp_path, steps=150, dropout=0.0, gradnorm={"pose_from_step": 10})
+    steps = [line for line in log_of(tmp_path) if "note" not in line]
+    first, last = steps[10], steps[-1]
+    for name in ToyTask.loss_names:
+        assert last[f"loss.{name}"] < 0.5 * first[f"loss.{name}"]
+        assert {f"weight.{name}", f"gradient.{name}", "lr", "gradient", "coarse_recall"} <= last.keys()
+    assert sum(last[f"weight.{name}"] for name in ToyTask.loss_names) == pytest.approx(3)
+    assert "loss.pose" not in steps[9] and "loss.pose" in steps[10]
+    assert outcome.best is not None and outcome.best.is_file()
+    assert trainer.seen == 150 * 4
+
+
+def test_a_batch_that_is_not_finite_is_skipped_and_told(tmp_path: Path) -> None:
+    trainer, outcome = train(tmp_path, ToyExamples(broken=[5, 17]))
+    assert outcome.finished
+    assert all(torch.isfinite(value).all() for value in everything(trainer).values())
+    notes = [line["note"] for line in log_of(tmp_path) if "not finite" in line.get("note", "")]
+    assert len(notes) == 2
+    assert log_of(tmp_path)[1]["loss.alignment"] is None
+
+
+def test_losses_that_stay_nan_end_the_run_in_words(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"3 steps in a row up to step 8 had no finite losses.*lower lr"):
+        train(tmp_path, ToyExamples(broken=range(24, 100)), bad_steps=3)
+    assert checkpoint.latest(tmp_path / "checkpoints") is not None
+
+
+def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
+    large, _ = train(tmp_path / "large", dropout=0.0, batch=8, gradnorm={"mode": "off"})
+    small, _ = train(tmp_path / "small", dropout=0.0, batch=4, accumulate=2, gradnorm={"mode": "off"})
+    for name, value in large.model.state_dict().items():
+        torch.testing.assert_close(small.model.state_dict()[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_other_settings_are_told_and_another_network_is_refused(tmp_path: Path) -> None:
+    train(tmp_path, steps=6)
+    train(tmp_path, steps=8, lr=2e-2)
+    notes = " ".join(line.get("note", "") for line in log_of(tmp_path))
+    assert "lr is 0.02 from here on, it was 0.01" in notes and "steps is 8 from here on" in notes
+    with pytest.raises(InputError, match=r"network\.coarse\.layers=4, this run wants 5"):
+        train(tmp_path, network={"coarse": {"layers": 5}})
+
+
+def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
+    train(tmp_path)
+    before = log_of(tmp_path)
+    _, outcome = train(tmp_path)
+    assert outcome.finished and log_of(tmp_path) == before
+
+
+def test_the_learning_rate_rises_then_falls_to_its_floor() -> None:
+    rates = [learning_rate(step, 2.0, 10, 100, 0.1) for step in range(120)]
+    assert rates[0] == pytest.approx(0.2) and rates[9] == rates[10] == 2.0
+    assert rates[:10] == sorted(rates[:10]) and rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[99] == pytest.approx(0.2) and rates[119] == rates[99]
+    assert learning_rate(0, 1.0, 0, 1) == 1.0
+    assert ema_decay(0, 0.999) == 0.1 and ema_decay(10**6, 0.999) == 0.999
