@@ -99,11 +99,11 @@ def test_a_program_that_ends_by_itself_is_noticed_with_its_last_words(tmp_path: 
         program.check()
 
 
-def demo(*arguments: object) -> subprocess.CompletedProcess[str]:
+def demo(*arguments: object, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
     """The demo's command line, as far as it gets without a node."""
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     return subprocess.run([sys.executable, "-m", "crossi2p_ros.demo", *map(str, arguments)], text=True,
-                          capture_output=True, env=os.environ | {"PYTHONPATH": paths}, timeout=60)
+                          capture_output=True, env=os.environ | {"PYTHONPATH": paths}, timeout=seconds)
 
 
 @pytest.mark.parametrize("arguments", [("--seed", -1), ("--limit", 0), ("--limit", "nan")])
@@ -120,3 +120,17 @@ def test_what_is_no_bag_is_not_replaced(tmp_path: Path) -> None:
     ended = demo("--out", tmp_path)
     assert ended.returncode == 2 and "is no bag, so it is not replaced" in ended.stderr, ended.stderr
     assert [path.name for path in tmp_path.rglob("*")] == ["drive", "mine.txt"]
+
+
+@pytest.mark.slow
+def test_without_a_usable_ros_it_says_so_and_registers_by_the_command_line(tmp_path: Path,
+                                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rclpy", reason="needs the wheels, which another ROS in front of them makes unusable")
+    (tmp_path / "sourced" / "rclpy").mkdir(parents=True)
+    (tmp_path / "sourced" / "rclpy" / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "sourced"))
+    ended = demo("--out", tmp_path / "out", seconds=200)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    first, *rest = ended.stdout.splitlines()
+    assert "by the command line alone, without ROS: two ROS 2 at once" in first
+    assert "4 ok, 0 uncertain, 0 failed" in "\n".join(rest) and (tmp_path / "out" / "report.json").is_file()
