@@ -10,7 +10,7 @@ import typer
 
 from crossi2p_core.errors import InputError
 
-from ..process import Stop, ros_arguments_in_words
+from ..process import Stop, leave, ros_arguments_in_words
 from ..ros_compat import check_ros
 from ..shared_files import use_large_message_profile
 from .options import PlayOptions
@@ -94,7 +94,9 @@ def main() -> None:
         app(_own_arguments(), prog_name=NAME, obj=stop)
     except InputError as error:
         print(f"{NAME}: {error}", file=sys.stderr)
-        sys.exit(2)
+        leave(2)
+    except SystemExit as end:  # the usual end of a command line
+        leave(end.code if isinstance(end.code, int) else 1)
 
 
 def _own_arguments() -> list[str]:
