@@ -1,5 +1,6 @@
 """Build of the ament_python package `crossi2p_ros`, which carries `crossi2p_core`, the part without ROS."""
 
+import sys
 from glob import glob
 
 from setuptools import find_packages, setup
@@ -13,6 +14,10 @@ OPEN3D = 'open3d>=0.18; python_version < "3.15"'
 ROS_WHEELS = 'platform_machine == "x86_64" and sys_platform == "linux" and python_version < "3.15"'
 ROS_PACKAGES = ["rclpy[fastrtps]", "diagnostic-msgs", "geometry-msgs", "lifecycle-msgs", "nav-msgs", "rosgraph-msgs",
                 "sensor-msgs", "std-msgs", "std-srvs", "visualization-msgs"]
+
+# ros2 run and ros2 launch look in lib/crossi2p_ros. colcon puts the executables there (setup.cfg); pip fills bin alone.
+BY_PIP = {"bdist_wheel", "editable_wheel"} & set(sys.argv)
+EXECUTABLES = [(f"lib/{NAME}", glob("resource/executables/*"))] if BY_PIP else []
 
 setup(
     name=NAME,
@@ -28,6 +33,7 @@ setup(
         (f"share/{NAME}/launch", glob("launch/*.launch.py")),
         (f"share/{NAME}/config", glob("config/*.yaml") + glob("config/*.xml")),
         (f"share/{NAME}/rviz", glob("rviz/*.rviz")),
+        *EXECUTABLES,
     ],
     install_requires=[
         "numpy>=1.24",

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,17 @@ def test_the_executable_runs_from_anywhere(environment: Path) -> None:
     where = run(environment, "python", "-c", "import crossi2p_core; print(crossi2p_core.__file__)")
     assert where.startswith(str(environment))
     assert "frames: 2" in run(environment, "crossi2p", "info", "synthetic:street?seed=0&frames=2")
+
+
+def test_ros_finds_the_executables(environment: Path) -> None:
+    """`ros2 run` and `ros2 launch` look in lib/crossi2p_ros of a prefix that they are told."""
+    scripts = {each.name for each in metadata.entry_points(group="console_scripts")
+               if each.value.startswith(("crossi2p_ros.", "crossi2p_core."))}
+    found = {path.name for path in (environment / "lib" / "crossi2p_ros").iterdir()}
+    assert found == scripts >= {"register_node", "bag_player"}
+    for name in found:
+        assert os.access(environment / "lib" / "crossi2p_ros" / name, os.X_OK)
+    assert "Play a bag" in run(environment, "../lib/crossi2p_ros/bag_player", "--help")
 
 
 def test_everything_is_inside(environment: Path) -> None:
