@@ -6,6 +6,7 @@ import struct
 from types import SimpleNamespace as Message
 from typing import Any
 
+import cv2
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -128,6 +129,26 @@ def test_an_image_of_any_encoding_does_not_depend_on_its_padding(encoding: str, 
     pixels = read(padding, 255, cut)
     assert pixels.shape == (height, width, 3)
     np.testing.assert_array_equal(pixels, read(0, 0, False))
+
+
+PICTURE = np.random.default_rng(0).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+WRITTEN = tuple(cv2.imencode(ending, PICTURE)[1].tobytes() for ending in (".png", ".jpg", ".bmp"))
+
+
+@settings(deadline=None, max_examples=300)
+@given(whole=st.sampled_from((b"", *WRITTEN)), keep=st.integers(0, 2000), tail=st.binary(max_size=40),
+       flips=st.lists(st.tuples(st.integers(0, 1999), st.integers(0, 255)), max_size=5),
+       kind=st.sampled_from(["png", "rgb8; jpeg compressed bgr8", "", "16UC1; compressedDepth png"]))
+def test_a_compressed_image_that_lies_is_read_or_refused_in_words(whole: bytes, keep: int, tail: bytes,
+                                                                  flips: list[tuple[int, int]], kind: str) -> None:
+    data = bytearray(whole[:keep] + tail)
+    for at, value in flips:
+        if at < len(data):
+            data[at] = value
+    pixels = with_words(lambda: image_from_message(Message(format=kind, data=bytes(data)), "here"))
+    assert pixels is None or (pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3)
+    if bytes(data) == whole and whole:
+        assert (pixels is None) == ("Depth" in kind)
 
 
 NUMBERS = st.one_of(st.floats(-1e4, 1e4), st.sampled_from([0.0, float("nan"), float("inf"), 1e300]))
