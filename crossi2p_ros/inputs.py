@@ -89,9 +89,10 @@ class Inputs:
         self._node, self._settings, self._deliver = node, settings, deliver
         self._count, self._restart = count, restart
         chosen = settings()
-        self.image = Stream("image", chosen.image_topic)
-        self.cloud = Stream("cloud", chosen.cloud_topic)
-        self.info = Stream("camera info", chosen.info_topic)
+        packed = chosen.image_topic.endswith("/compressed")
+        self.image = Stream("image", chosen.image_topic, kind=f"sensor_msgs/msg/{'Compressed' if packed else ''}Image")
+        self.cloud = Stream("cloud", chosen.cloud_topic, kind="sensor_msgs/msg/PointCloud2")
+        self.info = Stream("camera info", chosen.info_topic, kind="sensor_msgs/msg/CameraInfo")
         self.pairs = 0
         self.clock_jumps = 0
         self._jumped_at = -ONE_JUMP_S
@@ -108,7 +109,10 @@ class Inputs:
     def why_no_pairs(self) -> str:
         """In words, what keeps pairs from coming; empty where they come."""
         return why_no_pairs(self.image, self.cloud, self.info, self._settings().sync_slop, time.monotonic(),
-                            self._node.count_publishers) or self._trouble
+                            self._published_as) or self._trouble
+
+    def _published_as(self, topic: str) -> list[str]:
+        return [each.topic_type for each in self._node.get_publishers_info_by_topic(topic)]
 
     def refuse(self, reason: str) -> None:
         """Count what could not be used, and keep why in mind."""

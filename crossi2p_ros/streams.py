@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 RECENT = 10  # arrivals that the rate is taken from, and stamps that partners are looked for among
@@ -13,13 +13,15 @@ JUMP_NS = 1_000_000_000  # stamps that fall back further than this have started 
 
 @dataclass
 class Stream:
-    """One topic. arrivals: seconds of a steady clock. stamps: ns, what pairs are made by; an empty one ends them."""
+    """One topic. kind: package/msg/Type that we listen for, empty where any will do. arrivals: seconds of a steady
+    clock. stamps: ns, what pairs are made by; an empty one ends them."""
 
     name: str
     topic: str
     count: int = 0
     empty_stamps: int = 0
     jumps_back: int = 0
+    kind: str = ""
     qos_problem: str = ""
     arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     stamps: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -56,10 +58,10 @@ class Stream:
 
 
 def why_no_pairs(image: Stream, cloud: Stream, info: Stream, slop: float, now: float,
-                 publishers: Callable[[str], int]) -> str:
+                 publishers: Callable[[str], Sequence[str]]) -> str:
     """In words, what keeps pairs from coming; empty where image, cloud and calibration do come together.
 
-    slop: seconds. publishers: how many there are of a topic.
+    slop: seconds. publishers: the types that a topic is published as, one per publisher.
     """
     for stream in (image, cloud, info):
         if stream.qos_problem:
@@ -77,11 +79,14 @@ def why_no_pairs(image: Stream, cloud: Stream, info: Stream, slop: float, now: f
     return ""
 
 
-def _why_silent(stream: Stream, now: float, publishers: int) -> str:
+def _why_silent(stream: Stream, now: float, publishers: Sequence[str]) -> str:
     """What is wrong with a topic on which nothing comes."""
     since = f"for {now - stream.arrivals[-1]:.0f} s" if stream.arrivals else "yet"
     if not publishers:
         return (f"no {stream.name} {since}: nobody publishes {stream.topic}; start the driver or correct the name of "
                 "the topic")
+    if stream.kind and stream.kind not in publishers:
+        return (f"no {stream.name} {since}: {stream.topic} is published as {publishers[0]}, not as {stream.kind}; "
+                "choose another topic, for compressed images one whose name ends in /compressed")
     return (f"no {stream.name} {since}: {stream.topic} has a publisher, but nothing arrives; does it send, and does it "
             "use the Fast DDS profile for large messages (config/fastdds_large_messages.xml)?")

@@ -183,6 +183,12 @@ def test_a_clock_that_jumps_back_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
         assert sum(count for _, count in made.ledger.refused()) == refused
 
 
+def test_a_topic_of_another_type_is_told() -> None:
+    with street(compressed=True, image_topic="/front/image_raw") as made:
+        assert made.spin_until(lambda: "/front/image_raw is published as sensor_msgs/msg/CompressedImage, not as "
+                               "sensor_msgs/msg/Image;" in made.inputs.why_no_pairs()), made.inputs.why_no_pairs()
+
+
 def test_quality_of_service_that_does_not_fit_is_told() -> None:
     offered = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
     with street(qos=offered, qos__reliability="reliable") as made:

@@ -99,7 +99,7 @@ def streams(apart: float = 0.0) -> list[Stream]:
 
 def reason(image: Stream, cloud: Stream, info: Stream, publishers: int = 1) -> str:
     """Why no pairs come of these, with a slop of 50 ms."""
-    return why_no_pairs(image, cloud, info, 0.05, NOW, lambda topic: publishers)
+    return why_no_pairs(image, cloud, info, 0.05, NOW, lambda topic: ["Image"] * publishers)
 
 
 def test_pairs_that_come_need_no_reason() -> None:
@@ -117,7 +117,7 @@ def test_each_missing_input_is_named() -> None:
 
 def test_a_topic_that_stops_is_named() -> None:
     made = streams()
-    assert "no image for 6 s" in why_no_pairs(*made, 0.05, NOW + 5, lambda topic: 1)
+    assert "no image for 6 s" in why_no_pairs(*made, 0.05, NOW + 5, lambda topic: ["Image"])
     assert made[0].rate(NOW + 5) == 0
 
 
