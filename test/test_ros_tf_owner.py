@@ -51,7 +51,9 @@ def test_by_default_the_camera_gets_a_frame_of_its_own_below_the_lidar() -> None
         assert spin_until(lambda: buffer.can_transform("lidar", f"camera{SUFFIX}", Time())) and not owner.problem
         np.testing.assert_allclose(looked_up(buffer, f"camera{SUFFIX}", "lidar"), MOVED, atol=1e-9)
         np.testing.assert_allclose(looked_up(buffer, "lidar", "camera"), SIDE, atol=1e-9)  # nobody else's was touched
+        assert node.count_publishers("/tf_static") == 2
         owner.close()
+        assert spin_until(lambda: node.count_publishers("/tf_static") == 1)  # the robot's: no latecomer hears of ours
 
 
 @pytest.mark.parametrize("lidar_on_parent", [True, False])
