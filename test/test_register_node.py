@@ -137,6 +137,9 @@ def test_every_transition_and_an_interruption_take_less_than_two_seconds(sample:
             begin = time.monotonic()
             assert robot.ask_state(transition)
             assert time.monotonic() - begin < WITHIN_S, transition
+            if transition == Transition.TRANSITION_CLEANUP:  # only the robot's own transforms are left
+                assert spin_until(lambda: node.count_publishers("/tf_static") == 1)
+                assert spin_until(lambda: node.count_publishers("/register_node/extrinsic") == 0)
         robot.extrinsics.clear()
         assert robot.sending_until(lambda: bool(robot.extrinsics)), robot.said
         robot.send(*robot.messages())
