@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..model.attention import MASKED
 from ..model.batch import Batch
 from ..model.gather import rows
 from ..model.network import Described, Matches
@@ -79,8 +80,8 @@ def fine_loss(matches: Matches, targets: Targets, batch: Batch) -> Tensor:
     pixels, usable = fine_truth(matches, targets, batch)
     step = fine.cells[0, 0, 1, 0] - fine.cells[0, 0, 0, 0]  # px of a cell of the fine map
     apart = (fine.cells[:, :, None] - pixels[..., None, :]).square().sum(-1)  # (B, K, P, w w) px^2
-    soft = torch.softmax(-apart / (2 * (HEAT_SIGMA * step) ** 2), dim=-1)
-    heat = -(soft * fine.heat).sum(-1)
+    near = torch.exp(-apart / (2 * (HEAT_SIGMA * step) ** 2)) * (fine.heat > 0.5 * MASKED)  # cells of the map alone
+    heat = -(near * fine.heat).sum(-1) / near.sum(-1).clamp(min=1e-6)
     error = (fine.pixels - pixels).abs()  # (B, K, P, 2) px
     weight = fine.weights.clamp(min=1e-4)
     spread = (weight * error.detach() - weight.log()).sum(-1)

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..geometry import se3
 from ..model.batch import Batch
 from ..model.config import COARSE_STRIDE
+from ..model.network import cells_inside
 
 BEHIND_M, BEHIND_SHARE = 0.3, 0.05  # by so much a point may lie behind the nearest of its place and still be seen
 HIDING_CELL = 4  # pixels of a place
@@ -61,9 +62,10 @@ def targets_of(batch: Batch, grid: tuple[int, int]) -> Targets:
     overlap = torch.zeros(len(batch), count * cells, device=pixels.device)
     for cell, weight in _four_cells(pixels, grid):
         overlap.scatter_add_(1, owner * cells + cell, weight * seen)
+    overlap = overlap.view(len(batch), count, cells) * cells_inside(batch.inside)[:, None]
     found = _sum_by(owner, seen.float(), count).clamp(min=1.0)
     centres = torch.stack([_sum_by(owner, pixels[..., i] * seen, count) / found for i in (0, 1)], dim=-1)
-    return Targets(overlap.view(len(batch), count, cells) / members[..., None], pixels, seen, centres)
+    return Targets(overlap / members[..., None], pixels, seen, centres)
 
 
 def project(points: Tensor, T: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
