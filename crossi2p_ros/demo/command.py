@@ -16,6 +16,7 @@ from ..ros_compat import check_ros
 from .course import NotRepaired
 
 NAME = "crossi2p demo"
+INTERRUPTED = 128 + signal.SIGINT
 WITHOUT_ROS = ["register", "synthetic:street?seed=1&frames=4&camera=kitti", "--perturb", "2,10", "--seed", "18"]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -50,13 +51,18 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        app(prog_name=NAME, standalone_mode=True)
+        app(prog_name=NAME)
     except InputError as error:
         print(f"{NAME}: {error}", file=sys.stderr)
         sys.exit(2)
     except NotRepaired as reason:
         print(f"{NAME}: not repaired: {reason}", file=sys.stderr)
         sys.exit(1)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)  # all is tidied up; a frame that is being rendered cannot be broken off
+        raise
 
 
 def _interrupt(*of_the_signal: Any) -> None:
@@ -64,4 +70,4 @@ def _interrupt(*of_the_signal: Any) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     os.write(2, f"{NAME}: interrupted\n".encode())  # print() could be what was interrupted
-    sys.exit(128 + signal.SIGINT)
+    sys.exit(INTERRUPTED)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 
@@ -12,6 +15,7 @@ from crossi2p_core.datasets.rosbag import RosbagSource, matches
 from crossi2p_core.datasets.source import Source
 from crossi2p_core.datasets.synthetic import SyntheticSource
 from crossi2p_core.errors import InputError
+from crossi2p_core.types import Sample
 
 FRAMES = 6
 EVERY = 5  # scans of the LiDAR from one frame to the next, so that the frames show different places
@@ -49,8 +53,24 @@ class Drive:
     def write(self) -> None:
         """Render the drive and write the bag, whole or not at all, in place of a former one; some seconds per frame."""
         with progress("Rendering") as advance:
-            write_bag(self._frames, self.bag, overwrite=True, progress=advance, hz=self.hz)
+            write_bag(_rendered(self._frames), self.bag, overwrite=True, hz=self.hz,
+                      progress=lambda done, _: advance(done, FRAMES))
 
     def recorded(self) -> Source:
         """The frames as they lie in the bag."""
         return RosbagSource(self.bag)
+
+
+def _rendered(frames: Source) -> Iterator[Sample]:
+    """The frames, each rendered in a thread that nobody waits for when Ctrl-C comes."""
+    for index in range(len(frames)):
+        future: Future[Sample] = Future()
+        Thread(target=_load, args=(frames, index, future), daemon=True).start()
+        yield future.result()
+
+
+def _load(frames: Source, index: int, future: Future[Sample]) -> None:
+    try:
+        future.set_result(frames[index])
+    except BaseException as error:  # whatever it is, the main thread shall raise it
+        future.set_exception(error)
