@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +19,12 @@ PERIOD_S = 1.0
 
 
 class Diagnostics:
-    """Publishes what `report` says of a snapshot; logs it when the level changes."""
+    """Publishes what `report` says of a snapshot; logs it when it says something else, other numbers apart."""
 
     def __init__(self, node: Node, snapshot: Callable[[], Snapshot], settings: Callable) -> None:
         self._node, self._snapshot, self._settings = node, snapshot, settings
         self._publisher = node.create_publisher(DiagnosticArray, DIAGNOSTICS.name, 10)
-        self._level = -1
+        self._logged = (-1, "")
         # A clock of the node's would stand still with the bag, and so would its diagnostics.
         self._timer = node.create_timer(PERIOD_S, self._tell, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -33,8 +34,9 @@ class Diagnostics:
             said = report(self._snapshot(), self._settings())
         except Exception as error:
             said = Report(2, f"internal error: {type(error).__name__}: {error}", {})
-        if said.level != self._level:
-            self._level = said.level
+        kind = said.level, re.sub(r"[\d.]+", "", said.message)
+        if kind != self._logged:
+            self._logged = kind
             # One call per severity: rclpy refuses another severity from the same line.
             if said.level:
                 self._node.get_logger().warning(said.message)

@@ -1,0 +1,25 @@
+"""The node's log: it says what the diagnostics say, once, and again when they say something else."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
+from ros_here import own_network, running_node
+
+from crossi2p_ros.diagnostics import Diagnostics
+from crossi2p_ros.parameters import Settings
+from crossi2p_ros.report import Snapshot
+
+
+def test_the_log_repeats_nothing_but_numbers_that_changed(capfd: pytest.CaptureFixture[str]) -> None:
+    said = ["no image for 4 s", "no image for 5 s", "no cloud for 5 s", "no image for 6.5 s"]
+    troubles = iter(said)
+    with running_node("register_node", own_network()) as (node, spin_until):
+        diagnostics = Diagnostics(node, lambda: Snapshot("active", 0.0, warm=True, why_no_pairs=next(troubles)),
+                                  Settings)
+        for _ in said:
+            diagnostics._tell()
+        spin_until(lambda: False, 0.1)
+    log = capfd.readouterr().err
+    assert [words for words in said if words in log] == [said[0], said[2], said[3]]
