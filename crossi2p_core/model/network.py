@@ -63,8 +63,8 @@ class Network(nn.Module):
     def forward(self, batch: Batch, chosen: Tensor | None = None, view: Batch | None = None) -> Matches:
         """Matches of a batch.
 
-        chosen: (B, K, 2) coarse matches for the fine stage, None: the network's own best. view: the batch as seen
-        otherwise, for the loss within each modality.
+        chosen: (B, K, 2) coarse matches for the fine stage; those that are missing are the network's own best.
+        view: the batch as seen otherwise, for the loss within each modality.
         """
         # 1. both modalities, brought into one space
         described = self.describe(batch)
@@ -74,8 +74,9 @@ class Network(nn.Module):
         scores, x, y = self.coarse(described.points, described.image, superpoints, valid, batch.K, inside,
                                    self.config.grid)
         # 3. the best of these, to a fraction of a pixel
-        if chosen is None:
-            chosen = best_matches(scores, self.config.fine.matches)
+        missing = self.config.fine.matches - (0 if chosen is None else chosen.shape[1])
+        best = best_matches(scores, missing)
+        chosen = best if chosen is None else torch.cat([chosen, best], dim=1)
         fine = self.fine(described.fine_map, self._fine_points(cloud, described), x, y, chosen, batch.K,
                          self.config.grid)
         other = None if view is None else self.describe(view)

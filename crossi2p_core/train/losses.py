@@ -10,7 +10,7 @@ from ..model.attention import MASKED
 from ..model.batch import Batch
 from ..model.gather import rows
 from ..model.network import Described, Matches
-from .targets import MIN_DEPTH_M, Targets, project
+from .targets import MIN_DEPTH_M, Targets, project_one
 
 TEMPERATURE = 0.1  # of the contrastive losses
 PER_PAIR = 256  # superpoints, or superpixels, of each pair that take part in them
@@ -94,7 +94,7 @@ def fine_truth(matches: Matches, targets: Targets, batch: Batch) -> tuple[Tensor
     superpoint is in view."""
     assert batch.T_cam_lidar is not None
     fine = matches.fine
-    pixels, depth = project(fine.points.flatten(1, 2), batch.T_cam_lidar, batch.K)
+    pixels, depth = project_one(fine.points.flatten(1, 2), batch.T_cam_lidar, batch.K)
     pixels, depth = pixels.view_as(fine.pixels), depth.view(fine.points.shape[:3])
     low, high = fine.cells.amin(dim=2)[:, :, None], fine.cells.amax(dim=2)[:, :, None]  # (B, K, 1, 2)
     in_window = ((pixels >= low) & (pixels <= high)).all(dim=-1)

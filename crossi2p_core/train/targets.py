@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..geometry import se3
 from ..model.batch import Batch
 from ..model.config import COARSE_STRIDE
 from ..model.network import cells_inside
+from ..solve.probabilistic.problem import project
 
 BEHIND_M, BEHIND_SHARE = 0.3, 0.05  # by so much a point may lie behind the nearest of its place and still be seen
 HIDING_CELL = 4  # pixels of a place
@@ -54,7 +54,7 @@ def targets_of(batch: Batch, grid: tuple[int, int]) -> Targets:
     if batch.T_cam_lidar is None:
         raise ValueError("a batch without T_cam_lidar has no targets")
     cloud = batch.cloud
-    pixels, depth = project(cloud.xyz[0], batch.T_cam_lidar, batch.K)
+    pixels, depth = project_one(cloud.xyz[0], batch.T_cam_lidar, batch.K)
     seen = _seen(pixels, depth, cloud.valid[0], batch.inside)
     owner = cloud.up[1].gather(1, cloud.up[0])  # (B, N) superpoint of each point
     count, cells = cloud.xyz[-1].shape[1], grid[0] * grid[1]
@@ -68,16 +68,13 @@ def targets_of(batch: Batch, grid: tuple[int, int]) -> Targets:
     return Targets(overlap / members[..., None], pixels, seen, centres)
 
 
-def project(points: Tensor, T: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
+def project_one(points: Tensor, T: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
     """Pixels (B, N, 2) and depths (B, N) of points (B, N, 3) by T_cam_lidar (B, 4, 4) and K (B, 3, 3).
 
     Pixels are finite everywhere; they mean nothing where the depth is below MIN_DEPTH_M.
     """
-    x, y, z = se3.transform(T, points).unbind(-1)
-    ahead = z.clamp(min=MIN_DEPTH_M)
-    u = K[:, None, 0, 0] * x / ahead + K[:, None, 0, 1] * y / ahead + K[:, None, 0, 2]
-    v = K[:, None, 1, 1] * y / ahead + K[:, None, 1, 2]
-    return torch.stack([u, v], dim=-1), z
+    u, v, depth = project(points, T[:, None], K)
+    return torch.stack([u, v], dim=-1)[:, 0], depth[:, 0]
 
 
 def choose_matches(targets: Targets, count: int) -> Tensor:
