@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...geometry import se3
 from .distributions import cholesky
 from .evidence import Evidence, score
 from .levenberg_marquardt import inverse_information, moved, solve_damped
@@ -20,28 +19,22 @@ def climb(evidence: Evidence, T: Tensor, iterations: int, hold: Tensor | None = 
     """Poses (H, 4, 4) after some steps uphill from T (H, 4, 4); evidence of one pair.
 
     Expectation maximisation: each superpoint is drawn to the centre of the mass around where it projects, the more of
-    the mass is no mere floor the stronger; then one Gauss-Newton step. hold: (7,) see `information_of`.
+    the mass is no mere floor the stronger; then one Gauss-Newton step. hold: see `hold_of`.
     """
-    points = evidence.superpoints.expand(len(T), -1, -1)
-    K = evidence.K.expand(len(T), -1, -1)
-    open_kernel = torch.full((len(T),), 1e9, device=T.device)
     for _ in range(iterations):
-        pixels, weights = _pull(evidence, T)
-        H, g, _ = normal_equations(Problem(points, pixels, weights, K, open_kernel), T)
+        H, g, _ = normal_equations(_pull(evidence, T), T)
         T = moved(T, -solve_damped(*_held(H, g, T, hold), torch.zeros_like(H[:, 0, 0])))
     return T
 
 
-def peak_of(evidence: Evidence, T: Tensor, generator: torch.Generator, rounds: int = 2, samples: int = 160,
+def peak_of(evidence: Evidence, T: Tensor, generator: torch.Generator, rounds: int = 2, samples: int = 128,
             hold: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Mean (4, 4) and covariance (6, 6) of the poses around T (4, 4), each counted by its likelihood.
 
     Importance sampling from normal distributions, the first by the curvature of the climb, then by the samples:
     the evidence of one pair is not smooth enough for derivatives to tell its width. Left perturbation, camera frame.
     """
-    pixels, weights = _pull(evidence, T[None])
-    H, g, _ = normal_equations(Problem(evidence.superpoints, pixels, weights, evidence.K,
-                                       torch.full((1,), 1e9, device=T.device)), T[None])
+    H, g, _ = normal_equations(_pull(evidence, T[None]), T[None])
     covariance = inverse_information(_held(H, g, T[None], hold)[0])[0]
     for _ in range(rounds):
         L = cholesky(covariance[None])[0]
@@ -59,31 +52,38 @@ def peak_of(evidence: Evidence, T: Tensor, generator: torch.Generator, rounds: i
     return T, covariance.to(T.dtype)
 
 
-def _pull(evidence: Evidence, T: Tensor) -> tuple[Tensor, Tensor]:
-    """Where superpoints are drawn to by poses T (H, 4, 4): pixels and weights, (H, M, 2) each."""
+def _pull(evidence: Evidence, T: Tensor) -> Problem:
+    """Where the superpoints that poses T (H, 4, 4) see are drawn to, as one weighted PnP problem per pose."""
     u, v, depth = (x[0] for x in project(evidence.superpoints, T[None], evidence.K))  # (H, M)
-    m, h, w = evidence.inside.shape[1:]
+    h, w = evidence.inside.shape[-2:]
     column, row = (u + 0.5) / evidence.stride - 0.5, (v + 0.5) / evidence.stride - 0.5
     within = (depth > MIN_DEPTH_M) & (column > -0.5) & (column < w - 0.5) & (row > -0.5) & (row < h - 0.5)
-    of_pose, of_point = within.nonzero(as_tuple=True)  # a few of the superpoints only
-    column, row = column[within][:, None], row[within][:, None]  # (n, 1)
-    around = torch.arange(-WINDOW, WINDOW + 1, device=T.device)
+    most = max(4, int(within.sum(1).max()))
+    which = within.to(torch.uint8).topk(min(most, within.shape[1]), dim=1).indices  # (H, n): the others see nothing
+    within, column, row = (x.gather(1, which)[..., None] for x in (within, column, row))  # (H, n, 1)
+    pull, near, j, i = _window(evidence, which, column.clamp(0, w - 1), row.clamp(0, h - 1))
+    total = pull.sum(-1)
+    certain = within[..., 0] * total / (total + evidence.floor[0, which] * near.sum(-1))
+    place = torch.stack([(pull * j).sum(-1), (pull * i).sum(-1)], dim=-1) / total.clamp(min=1e-12)[..., None]
+    weights = (certain.sqrt() / (BLUR * evidence.stride))[..., None].expand_as(place)
+    return Problem(evidence.superpoints[0, which], evidence.stride * (place + 0.5) - 0.5, weights,
+                   evidence.K.expand(len(T), -1, -1), torch.full((len(T),), 1e9, device=T.device))
+
+
+def _window(evidence: Evidence, which: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Superpixels around columns and rows (H, n, 1) in the maps of superpoints `which` (H, n).
+
+    Mass above the floor times nearness, nearness, columns and rows, (H, n, 25) each.
+    """
+    h, w = evidence.inside.shape[-2:]
+    around = torch.arange(-WINDOW, WINDOW + 1, device=column.device)
     down, right = (x.flatten() for x in torch.meshgrid(around, around, indexing="ij"))
-    j, i = column.round() + right, row.round() + down  # (n, 25)
+    j, i = column.round() + right, row.round() + down
     exists = (j >= 0) & (j < w) & (i >= 0) & (i < h)
-    index = of_point[:, None] * (h * w) + (i.clamp(0, h - 1) * w + j.clamp(0, w - 1)).long()
-    floor = evidence.floor[0, of_point]
-    mass = evidence.inside.reshape(-1).index_select(0, index.flatten()).view(index.shape).exp() - floor[:, None]
+    index = which[..., None] * (h * w) + (i.clamp(0, h - 1) * w + j.clamp(0, w - 1)).long()
+    mass = evidence.inside.reshape(-1).index_select(0, index.flatten()).view(index.shape).exp()
     near = torch.exp(-((j - column) ** 2 + (i - row) ** 2) / (2 * BLUR**2)) * exists
-    pull = mass.clamp(min=0) * near
-    total = pull.sum(1)
-    certain = total / (total + floor * near.sum(1))
-    place = torch.stack([(pull * j).sum(1), (pull * i).sum(1)], dim=-1) / total.clamp(min=1e-12)[:, None]
-    pixels = torch.zeros(len(T), m, 2, device=T.device)
-    weights = torch.zeros_like(pixels)
-    pixels[of_pose, of_point] = evidence.stride * (place + 0.5) - 0.5
-    weights[of_pose, of_point] = (certain.sqrt() / (BLUR * evidence.stride))[:, None]
-    return pixels, weights
+    return (mass - evidence.floor[0, which][..., None]).clamp(min=0) * near, near, j, i
 
 
 def hold_of(up: Tensor | None, sigma_rad: float, like: Tensor) -> Tensor | None:
@@ -113,8 +113,3 @@ def _log_prior(T: Tensor, hold: Tensor | None) -> Tensor:
         return torch.zeros(len(T), dtype=torch.float64, device=T.device)
     leaning = T[:, :3, 2].double()
     return (leaning - hold[:3].double()).square().sum(-1) / (-2 * hold[3].double() ** 2)
-
-
-def angle_between(T: Tensor, other: Tensor) -> Tensor:
-    """Radians between the rotations of poses (..., 4, 4)."""
-    return se3.rotation_angle((T[..., None, :3, :3] * other[..., :3, None, :3]).sum(-1))

@@ -36,20 +36,24 @@ class Evidence:
 
 
 def log_odds(log_likelihood: Tensor, log_not_in_view: Tensor, superpoints: Tensor, K: Tensor,
-             stride: float = 8) -> Evidence:
+             stride: float = 8, valid: Tensor | None = None) -> Evidence:
     """Evidence by which poses can be compared, from log probabilities (B, M, h, w) and (B, M); see `Evidence`.
 
     Summed as they are, log probabilities prefer poses that see nothing: one of h w superpixels always gets a small
     share. So each is divided by its base rate, the mean over the superpoints of the pair. A superpoint inside the image
-    may also be hidden there (HIDDEN) or its map be wrong (ASTRAY), which bounds what one can spoil. -inf counts as 0.
+    may also be hidden there (HIDDEN) or its map be wrong (ASTRAY), which bounds what one can spoil. -inf is fine.
+    Superpoints that are not `valid` (B, M) say nothing: 0 wherever they are.
     """
     cells = log_likelihood.shape[-2] * log_likelihood.shape[-1]
+    kept = torch.ones_like(log_not_in_view, dtype=torch.bool) if valid is None else valid
     not_seen = log_not_in_view.float().exp().clamp(1e-6, 1 - 1e-6)  # (B, M)
-    rate = (1 - not_seen).mean(dim=1, keepdim=True)
-    seen, unseen = (1 - not_seen) / rate, not_seen / (1 - rate)
-    floor = (1 - HIDDEN) * ASTRAY * seen + HIDDEN * unseen  # (B, M)
-    peak = log_likelihood.float().exp() * ((1 - HIDDEN) * (1 - ASTRAY) * cells / rate)[..., None, None]
-    return Evidence((peak + floor[..., None, None]).log(), floor, unseen.log(), superpoints.float(), K.float(), stride)
+    rate = ((1 - not_seen) * kept).sum(dim=1, keepdim=True) / kept.sum(dim=1, keepdim=True).clamp(min=1)
+    rate = rate.clamp(1e-3, 1 - 1e-3)
+    seen, unseen = (1 - not_seen) / rate, torch.where(kept, not_seen / (1 - rate), 1.0)
+    floor = torch.where(kept, (1 - HIDDEN) * ASTRAY * seen + HIDDEN * unseen, 1.0)  # (B, M)
+    gain = kept * (1 - HIDDEN) * (1 - ASTRAY) * cells / rate
+    inside = (log_likelihood.float().exp() * gain[..., None, None] + floor[..., None, None]).log()
+    return Evidence(inside, floor, unseen.log(), superpoints.float(), K.float(), stride)
 
 
 def coarser(evidence: Evidence) -> Evidence:

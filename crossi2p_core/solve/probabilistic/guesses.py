@@ -22,6 +22,7 @@ from .minimal import rays_of, upright
 
 SHARPNESS = 1.5  # power of the odds by which matches are drawn: likely ones even more often
 FLATNESS = 0.2  # height of the places drawn over their distance: vehicles and robots are wider than high
+LEAST_LOG_ODDS = 0.7  # of a match that is drawn at all
 POOL = 8192  # matches drawn, of which pairs are made: drawing from a million superpixels costs more than pairing
 TOLERANCE_RAD = math.radians(4.0)  # of the over-determined angle
 LEAST_APART_RAD = math.radians(8.0)  # two rays closer together say little of the rotation
@@ -68,16 +69,19 @@ def guess_around(prior: Prior, count: int, like: Tensor, generator: torch.Genera
 
 def draw_matches(evidence: Evidence, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Points (count, 3) and unit rays (count, 3) of matches of one pair, the likely ones more often."""
-    h, w = evidence.inside.shape[-2:]
+    w = evidence.inside.shape[-1]
     floor, xyz = evidence.floor[0], evidence.superpoints[0]
-    odds = (evidence.inside[0].exp() / floor[:, None, None] - 1).clamp(min=0)
-    far = (xyz.norm(dim=-1) / FAR_M).clamp(max=1)[:, None, None]
-    total = (odds**SHARPNESS * far).flatten().cumsum(0, dtype=torch.float64)
+    log_odds = evidence.inside[0].flatten(1) - floor.log()[:, None]  # of a match, plus one; 0 is no more than chance
+    point, cell = (log_odds > LEAST_LOG_ODDS).nonzero(as_tuple=True)
+    if not len(point):
+        return xyz[:1].expand(count, 3), xyz.new_tensor([0.0, 0.0, 1.0]).expand(count, 3)
+    far = (xyz.norm(dim=-1) / FAR_M).clamp(max=1)
+    total = (log_odds[point, cell].expm1() ** SHARPNESS * far[point]).cumsum(0, dtype=torch.float64)
     drawn = torch.rand(count, dtype=torch.float64, generator=generator).to(total.device) * total[-1]
     index = torch.searchsorted(total, drawn).clamp(max=len(total) - 1)
-    cell = index % (h * w)
+    point, cell = point[index], cell[index]
     pixels = evidence.stride * (torch.stack([cell % w, cell // w], dim=-1) + 0.5) - 0.5
-    return xyz[index // (h * w)], normalize(rays_of(pixels[None].to(xyz), evidence.K)[0], dim=-1)
+    return xyz[point], normalize(rays_of(pixels[None].to(xyz), evidence.K)[0], dim=-1)
 
 
 def draw_places(count: int, reach_m: float, generator: torch.Generator) -> Tensor:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...types import Prior
-from .ascent import angle_between, climb, hold_of, peak_of
+from .ascent import climb, hold_of, peak_of
 from .evidence import Evidence, coarser, log_odds, pick, score
 from .guesses import guess_around, guess_by_one, guess_by_two
 
-PAIRS, SINGLES, AROUND = 80_000, 6000, 1500  # drawn with no knowledge, with gravity, and with a prior
-QUICK_POINTS, QUICK_BEST = 128, 384  # superpoints of the first, quick look at all guesses, and guesses that survive it
+PAIRS, SINGLES, AROUND = 60_000, 5000, 1500  # drawn with no knowledge, with gravity, and with a prior
+QUICK_POINTS, QUICK_BEST = 96, 160  # superpoints of the first, quick look at all guesses, and guesses that survive it
 SEEDS, FINALISTS = 16, 4  # guesses that climb, coarsely and finely
 APART_RAD, APART_M = math.radians(4.0), 1.0  # poses nearer to each other than both are one answer
 COARSE_STEPS, FINE_STEPS = 4, 6
@@ -37,8 +38,9 @@ class PoseEstimate:
     """B poses by match likelihood.
 
     T: (B, 4, 4) T_cam_lidar. score: (B,) log odds of the pose, see `evidence.log_odds`. margin: (B,) by how much it
-    beats the best pose that is another one (APART_RAD, APART_M); near 0 is a guess. covariance: (B, 6, 6) as in
-    `Registration`: left perturbation exp(xi) T, xi = (rotation rad, translation m) in the camera frame.
+    beats the best pose that is another one (APART_RAD, APART_M); near 0 is a guess, infinite where the bounds of a
+    prior allow no other. covariance: (B, 6, 6) as in `Registration`: left perturbation exp(xi) T, xi = (rotation rad,
+    translation m) in the camera frame; it trusts the maps to be probabilities.
     """
 
     T: Tensor
@@ -49,17 +51,18 @@ class PoseEstimate:
 
 @torch.no_grad()
 def find_pose(log_likelihood: Tensor, log_not_in_view: Tensor, superpoints: Tensor, K: Tensor,
-              prior: Prior | None = None, gravity: Gravity | None = None, seed: int = 0, stride: float = 8,
-              reach_m: float = 15.0) -> PoseEstimate:
+              prior: Prior | None = None, gravity: Gravity | None = None, seed: int = 0,
+              valid: Tensor | None = None, stride: float = 8, reach_m: float = 15.0) -> PoseEstimate:
     """The pose that the maps agree on.
 
     log_likelihood: (B, M, h, w) of each superpoint being seen in each superpixel, log_not_in_view: (B, M) of it being
-    seen in none. superpoints: (B, M, 3) m, LiDAR frame; K: (B, 3, 3), pixels of the image. prior: the answer lies
-    within its bounds. gravity: the tilt is known. reach_m: the camera is not farther from the LiDAR. The same seed
-    gives the same answer, on one device.
+    seen in none. superpoints: (B, M, 3) m, LiDAR frame; K: (B, 3, 3), pixels of the image. prior: the answer of every
+    pair lies within its bounds. gravity: the tilt is known. valid: (B, M) bool, None: all. reach_m: the camera is not
+    farther from the LiDAR. Where the recording does not fill the image, hand over the part of the maps that it fills.
+    The same seed gives the same answer, on one device. This is for inference: it waits for the device.
     """
     with torch.autocast(superpoints.device.type, enabled=False):
-        evidence = log_odds(log_likelihood, log_not_in_view, superpoints, K, stride)
+        evidence = log_odds(log_likelihood, log_not_in_view, superpoints, K, stride, valid)
         found = [_find(_item(evidence, i), prior, gravity, reach_m, torch.Generator().manual_seed(seed))
                  for i in range(len(superpoints))]
     return PoseEstimate(*(torch.stack(parts) for parts in zip(*found, strict=True)))
@@ -82,14 +85,15 @@ def _find(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reac
     value = score(rough, seeds[None])[0]
     seeds = seeds[_distinct(seeds, value, FINALISTS)]
     seeds = _within(climb(evidence, seeds, FINE_STEPS, hold), seeds, prior)
-    # 4. the highest, and how far above any other
+    # 4. the highest, the middle of the hill it stands on, and how far it rises above any other
     value = score(evidence, seeds[None])[0]
     best = value.argmax()
-    other = (angle_between(seeds, seeds[best]) > APART_RAD) | (_centre_distance(seeds, seeds[best]) > APART_M)
-    T, covariance = peak_of(evidence, seeds[best], generator, hold=hold)
-    T = _within(T[None], seeds[best][None], prior)[0]
-    final = torch.maximum(value[best], score(evidence, T[None, None])[0, 0])
-    return T, final, final - torch.where(other, value, -torch.inf).max().clamp(min=float(final) - 1e6), covariance
+    middle, covariance = peak_of(evidence, seeds[best], generator, hold=hold)
+    T = _within(middle[None], seeds[best][None], prior)[0]
+    others = torch.cat([value, score(evidence, guesses[None], smooth=False)[0]])
+    apart = ~_close(torch.cat([seeds, guesses]), T[None], APART_RAD, APART_M)[:, 0]
+    height = score(evidence, T[None, None])[0, 0]
+    return T, height, height - torch.where(apart, others, -torch.inf).max(), covariance
 
 
 def _guesses(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reach_m: float,
@@ -113,16 +117,12 @@ def _telling(evidence: Evidence, count: int) -> Tensor:
 def _distinct(T: Tensor, value: Tensor, count: int) -> Tensor:
     """Indices of up to `count` poses (H, 4, 4), best value first, none close to a better one."""
     order = value.argsort(descending=True)
-    T = T[order]
-    near = (angle_between(T[:, None], T[None]) < APART_RAD) & (_centre_distance(T[:, None], T[None]) < APART_M)
-    close, kept, gone = near.cpu().numpy(), [], set()
-    for i in range(len(T)):
-        if i in gone:
-            continue
-        kept.append(i)
-        gone.update(close[i].nonzero()[0].tolist())
-        if len(kept) == count:
-            break
+    near = _close(T[order], T[order], APART_RAD, APART_M).cpu().numpy()
+    left, kept = np.ones(len(near), dtype=bool), []
+    while left.any() and len(kept) < count:
+        kept.append(int(left.argmax()))
+        left &= ~near[kept[-1]]
+        left[kept[-1]] = False
     return order[kept]
 
 
@@ -132,10 +132,16 @@ def _within(T: Tensor, before: Tensor, prior: Prior | None) -> Tensor:
 
 
 def _allowed(T: Tensor, prior: Prior) -> Tensor:
-    """(H,) bool: within the bounds of the prior."""
+    """(H,) bool: within the bounds of the prior, which count for the rotation and for the vector t of T."""
     guess = torch.as_tensor(prior.T_cam_lidar).to(T)
-    turned = angle_between(T, guess) <= math.radians(prior.max_deg) * 1.001
-    return turned & ((T[:, :3, 3] - guess[:3, 3]).norm(dim=-1) <= prior.max_m * 1.001)
+    near = (T[:, :3, 3] - guess[:3, 3]).norm(dim=-1) <= prior.max_m * 1.001
+    return near & _close(T, guess[None], math.radians(prior.max_deg) * 1.001, math.inf)[:, 0]
+
+
+def _close(T: Tensor, other: Tensor, rad: float, metres: float) -> Tensor:
+    """(H, G) bool: poses T (H, 4, 4) and other (G, 4, 4) differ by less than both. Rounds angles to 0.05 deg."""
+    cosine = 0.5 * (T[:, :3, :3].flatten(1) @ other[:, :3, :3].flatten(1).mT - 1)
+    return (cosine > math.cos(min(rad, math.pi)) - 1e-6) & (torch.cdist(_centre(T), _centre(other)) < metres)
 
 
 def _best(value: Tensor, count: int) -> Tensor:
@@ -145,10 +151,6 @@ def _best(value: Tensor, count: int) -> Tensor:
 def _centre(T: Tensor) -> Tensor:
     """(..., 3) where the camera is, LiDAR frame."""
     return -(T[..., :3, :3] * T[..., :3, 3:]).sum(-2)
-
-
-def _centre_distance(T: Tensor, other: Tensor) -> Tensor:
-    return (_centre(T) - _centre(other)).norm(dim=-1)
 
 
 def _item(evidence: Evidence, i: int) -> Evidence:

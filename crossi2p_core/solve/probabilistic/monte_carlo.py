@@ -93,16 +93,20 @@ class MonteCarloPoseLoss(nn.Module):
                 generator: torch.Generator | None = None) -> Tensor:
         """Mean loss over the batch; points (B, n, 3), pixels (B, n, 2), weights (B, n, 2) or (B, n), K (B, 3, 3).
 
-        Items whose loss is not finite are left out.
+        Items with numbers that are not finite are left out, before they can spoil a gradient.
         """
+        usable = torch.stack([x.isfinite().flatten(1).all(1) for x in (points, pixels, weights)]).all(0)
+        points, pixels, weights = (torch.where(usable.view(-1, *[1] * (x.dim() - 1)), x, 0.0)
+                                   for x in (points, pixels, weights))
         problem = make_problem(points, pixels, weights, K, self.relative_delta)
         solution = random_start(problem, candidates=self.candidates, given=T_true[:, None], generator=generator)
         samples = sample_poses(problem, solution, self.iterations, self.samples, generator)
         loss = pose_loss(problem, T_true, samples)
         if self.training:
             with torch.no_grad():
-                self.scale.lerp_(problem.weights.mean().to(self.scale.dtype), SCALE_MOMENTUM)
-        fine = loss.isfinite()
+                mean = (problem.weights.mean((1, 2)) * usable).sum() / usable.sum().clamp(min=1)
+                self.scale.lerp_(mean.to(self.scale.dtype), SCALE_MOMENTUM)
+        fine = usable & loss.isfinite()
         scale = self.scale.clone().clamp(min=1e-6)  # a copy: the buffer changes before the backward pass
         return torch.where(fine, loss, 0.0).sum() / fine.sum().clamp(min=1) / scale
 
