@@ -56,11 +56,6 @@ def intra_modal_loss(first: Tensor, second: Tensor, valid: Tensor) -> Tensor:
     return 0.5 * (soft_cross_entropy(logits, right) + soft_cross_entropy(logits.T, right.T))
 
 
-def correspondence_loss(matches: Matches, targets: Targets, batch: Batch) -> Tensor:
-    """Coarse and fine: superpixels of superpoints and back, what is in view, and the pixel of each point."""
-    return coarse_loss(matches, targets) + fine_loss(matches, targets, batch)
-
-
 def coarse_loss(matches: Matches, targets: Targets) -> Tensor:
     """Soft cross entropy of the scores both ways, and binary cross entropy of what is in view at all."""
     scores, right = matches.scores, targets.overlap * targets.visible[:, :, None]

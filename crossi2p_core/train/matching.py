@@ -15,7 +15,7 @@ from ..solve.probabilistic.monte_carlo import pose_loss, sample_poses
 from ..solve.probabilistic.problem import make_problem
 from ..solve.probabilistic.start import random_start
 from .config import LOSSES
-from .losses import alignment_loss, correspondence_loss
+from .losses import alignment_loss, coarse_loss, fine_loss
 from .metrics import match_metrics
 from .step import bare
 from .targets import choose_matches, targets_of
@@ -41,11 +41,12 @@ class MatchingTask:
         told = choose_matches(targets, round(TOLD * self.config.fine.matches))
         matches = model(batch, told, another_view(batch))
         # 3. how far apart these are
-        losses = {"alignment": alignment_loss(matches, targets),
-                  "correspondence": correspondence_loss(matches, targets, batch)}
+        coarse, fine = coarse_loss(matches, targets), fine_loss(matches, targets, batch)
+        losses = {"alignment": alignment_loss(matches, targets), "correspondence": coarse + fine}
         if "pose" in active:
             losses["pose"] = monte_carlo_loss(matches, batch)
-        return Terms({name: losses[name] for name in active}, match_metrics(matches, targets, batch))
+        parts = {"coarse_loss": coarse.detach(), "fine_loss": fine.detach()}  # what the monitor compares
+        return Terms({name: losses[name] for name in active}, match_metrics(matches, targets, batch) | parts)
 
     def judge(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Metrics of the network left to itself, and its coarse recall where every cloud is given a wrong image."""
