@@ -12,7 +12,8 @@ from crossi2p_core.geometry import se3
 
 GRID, STRIDE = (20, 64), 8
 K = torch.tensor([[360.0, 0, 255.5], [0, 360.0, 79.5], [0, 0, 1]])
-UPRIGHT = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])  # optical from x forward, z up
+LEAST_SEEN = 60
+UPRIGHT = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])  # optical from x forward, z up
 
 
 def street(rng: np.random.Generator, count: int = 910) -> Tensor:
@@ -32,14 +33,18 @@ def street(rng: np.random.Generator, count: int = 910) -> Tensor:
     return torch.from_numpy(every[rng.choice(len(every), count, False, chance / chance.sum())]).float()
 
 
-def camera(rng: np.random.Generator, max_m: float = 3.0, max_tilt_deg: float = 8.0) -> np.ndarray:
-    """(4, 4) T_cam_lidar of a camera anywhere within `max_m`, of any heading and a small tilt."""
-    T_cam_lidar = UPRIGHT @ se3.exp_se3(np.array([0, 0, rng.uniform(-math.pi, math.pi), 0, 0, 0]))
-    tilt = se3.exp_so3(np.radians(max_tilt_deg) * rng.uniform(-1, 1, 3) * [1, 0, 1])
-    centre = rng.uniform(-max_m, max_m, 3) * [1, 1, 0.3]
-    T = se3.make(tilt @ T_cam_lidar[:3, :3], np.zeros(3))
-    T[:3, 3] = -T[:3, :3] @ centre
-    return T
+def camera(rng: np.random.Generator, points: Tensor, max_m: float = 3.0, max_tilt_deg: float = 8.0) -> np.ndarray:
+    """(4, 4) T_cam_lidar of a camera anywhere within `max_m`, of any heading and a small tilt.
+
+    It sees at least LEAST_SEEN superpoints: one that looks at a near wall has nothing to tell.
+    """
+    while True:
+        yaw = se3.exp_so3(np.array([0, 0, rng.uniform(-math.pi, math.pi)]))
+        tilt = se3.exp_so3(np.radians(max_tilt_deg) * rng.uniform(-1, 1, 3) * [1, 0, 1])
+        R = tilt @ UPRIGHT @ yaw
+        T = se3.make(R, -R @ (rng.uniform(-max_m, max_m, 3) * [1, 1, 0.3]))
+        if projected(points, T)[1].sum() >= LEAST_SEEN:
+            return T
 
 
 def likelihood(rng: np.random.Generator, points: Tensor, T: np.ndarray, wrong: float, shared: bool = True,

@@ -7,7 +7,7 @@ matches are drawn by their probability and a guess is judged by the likelihood o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ PAIRS, SINGLES, AROUND = 60_000, 5000, 1500  # drawn with no knowledge, with gra
 QUICK_POINTS, QUICK_BEST = 96, 160  # superpoints of the first, quick look at all guesses, and guesses that survive it
 SEEDS, FINALISTS = 16, 4  # guesses that climb, coarsely and finely
 APART_RAD, APART_M = math.radians(4.0), 1.0  # poses nearer to each other than both are one answer
-COARSE_STEPS, FINE_STEPS = 4, 6
+COARSE_STEPS, FINE_STEPS, LAST_STEPS = 4, 4, 8
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,10 @@ def _find(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reac
     seeds = _within(climb(evidence, seeds, FINE_STEPS, hold), seeds, prior)
     # 4. the highest, the middle of the hill it stands on, and how far it rises above any other
     value = score(evidence, seeds[None])[0]
-    best = value.argmax()
-    middle, covariance = peak_of(evidence, seeds[best], generator, hold=hold)
-    T = _within(middle[None], seeds[best][None], prior)[0]
+    best = seeds[value.argmax()][None]
+    best = _within(climb(evidence, best, LAST_STEPS, hold), best, prior)
+    middle, covariance = peak_of(evidence, best[0], generator, hold=hold)
+    T = _within(middle[None], best, prior)[0]
     others = torch.cat([value, score(evidence, guesses[None], smooth=False)[0]])
     apart = ~_close(torch.cat([seeds, guesses]), T[None], APART_RAD, APART_M)[:, 0]
     height = score(evidence, T[None, None])[0, 0]
@@ -118,7 +119,8 @@ def _distinct(T: Tensor, value: Tensor, count: int) -> Tensor:
     """Indices of up to `count` poses (H, 4, 4), best value first, none close to a better one."""
     order = value.argsort(descending=True)
     near = _close(T[order], T[order], APART_RAD, APART_M).cpu().numpy()
-    left, kept = np.ones(len(near), dtype=bool), []
+    left = np.ones(len(near), dtype=bool)
+    kept: list[int] = []
     while left.any() and len(kept) < count:
         kept.append(int(left.argmax()))
         left &= ~near[kept[-1]]
@@ -155,5 +157,5 @@ def _centre(T: Tensor) -> Tensor:
 
 def _item(evidence: Evidence, i: int) -> Evidence:
     """Pair i alone, still as a batch."""
-    return Evidence(*(part[i:i + 1] for part in (evidence.inside, evidence.floor, evidence.outside,
-                                                 evidence.superpoints, evidence.K)), evidence.stride)
+    rows = {name: getattr(evidence, name)[i:i + 1] for name in ("inside", "floor", "outside", "superpoints", "K")}
+    return replace(evidence, **rows)
