@@ -26,25 +26,28 @@ class Reference:
 
     def __init__(self, settings: Callable[[], Settings], buffer: Buffer) -> None:
         self._settings, self._buffer = settings, buffer
-        self._accepted: np.ndarray | None = None
+        self._accepted: tuple[np.ndarray, tuple[str, str]] | None = None
 
     @property
     def accepted(self) -> bool:
         """Whether an estimate has taken the place of the source."""
         return self._accepted is not None
 
-    def accept(self, T_cam_lidar: np.ndarray) -> None:
-        """From now on this (4, 4) is the reference."""
-        self._accepted = se3.check_transform(T_cam_lidar, "the accepted extrinsic")
+    def accept(self, T_cam_lidar: np.ndarray, lidar_frame: str, camera_frame: str) -> None:
+        """From now on this (4, 4) is the reference between these two frames."""
+        self._accepted = se3.check_transform(T_cam_lidar, "the accepted extrinsic"), (lidar_frame, camera_frame)
 
     def reset(self) -> None:
         """Back to the source."""
         self._accepted = None
 
     def find(self, lidar_frame: str, camera_frame: str, stamp: int) -> np.ndarray:
-        """T_cam_lidar (4, 4) for a scan with this stamp (ns). Raises InputError that says what is missing."""
-        if self._accepted is not None:
-            return self._accepted
+        """T_cam_lidar (4, 4) for a scan with this stamp (ns). Raises InputError that says what is missing.
+
+        What was accepted for other sensors than these says nothing of them.
+        """
+        if self._accepted is not None and self._accepted[1] == (lidar_frame, camera_frame):
+            return self._accepted[0]
         chosen = self._settings()
         if chosen.prior_source == "file":
             return read_calibration(Path(chosen.prior_file).expanduser())

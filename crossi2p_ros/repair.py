@@ -47,7 +47,7 @@ class Repair:
         surest = min(self._agreeing, key=_spread)
         count = len(self._agreeing)
         self._agreeing.clear()
-        self._reference.accept(surest.registration.T_cam_lidar)
+        self._reference.accept(surest.registration.T_cam_lidar, surest.lidar_frame, surest.camera_frame)
         degrees, centimetres = surest.deviation()
         return (f"repaired: the reference was {degrees:.2f} deg and {centimetres:.1f} cm off, as {count} answers in a "
                 "row say; ~/save keeps the repair for the next start, ~/reset takes it back")

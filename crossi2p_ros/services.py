@@ -77,7 +77,7 @@ class Services:
         valid = self._ledger.last_valid
         if valid is None:
             return _say(response, False, "there is no valid result to accept yet; see /diagnostics for the reason")
-        self._reference.accept(valid.registration.T_cam_lidar)
+        self._reference.accept(valid.registration.T_cam_lidar, valid.lidar_frame, valid.camera_frame)
         degrees, centimetres = valid.deviation()
         return _say(response, True, f"the estimate is the reference now; the former one was {degrees:.2f} deg and "
                                     f"{centimetres:.1f} cm away; ~/save keeps it for the next start")

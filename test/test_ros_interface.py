@@ -61,7 +61,7 @@ def pretend_to_have_registered(node: RegisterNode) -> None:
     """Let it know everything that can be known."""
     assert node.outputs is not None
     found = outcome()
-    node.reference.accept(found.reference)
+    node.reference.accept(found.reference, found.lidar_frame, found.camera_frame)
     node.ledger.add(found)
     node.ledger.count("K is zero")
     node.outputs.publish(found)

@@ -70,9 +70,11 @@ def test_no_start_is_said_and_an_accepted_estimate_is_one() -> None:
     start = reference(prior__source="none")
     with pytest.raises(InputError, match=r"prior\.source is none"):
         start.find("lidar", "camera", SECOND)
-    start.accept(T_CAM_LIDAR)
+    start.accept(T_CAM_LIDAR, "lidar", "camera")
     assert start.accepted
     np.testing.assert_allclose(start.find("lidar", "camera", SECOND), T_CAM_LIDAR, atol=1e-9)
+    with pytest.raises(InputError, match=r"prior\.source is none"):
+        start.find("lidar", "another_camera", SECOND)
     start.reset()
     assert not start.accepted
 

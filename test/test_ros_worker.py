@@ -76,7 +76,7 @@ def bench(start: np.ndarray | None = None, **settings: Any) -> Iterator[Bench]:
     """An active worker that ends with the block, in time and without complaints."""
     made = Bench(Settings(prior_source="none", **settings))
     if start is not None:
-        made.reference.accept(start)
+        made.reference.accept(start, "lidar", "camera")
     made.worker.start()
     made.worker.activate()
     try:
@@ -135,9 +135,12 @@ def test_a_camera_that_changes_its_frame_starts_a_new_window(samples: list[Sampl
     with bench(samples[0].T_cam_lidar, mode="manual", frames=2) as made:
         made.worker.offer(pair_of(samples[0], 1))
         made.worker.offer(pair_of(samples[1], 2, "other_camera"))
+        assert "prior.source is none" in str(made.calibrate())  # what was accepted is of the first camera
+        made.reference.accept(samples[0].T_cam_lidar, "lidar", "other_camera")
         found = made.calibrate()
         assert isinstance(found, Outcome) and found.camera_frame == "other_camera"
-        assert "the frames changed from lidar and camera to lidar and other_camera" in made.ledger.refused()[0][0]
+        assert "the frames changed from lidar and camera to lidar and other_camera" in " ".join(
+            reason for reason, _ in made.ledger.refused())
 
 
 def test_periodic_registers_once_per_period(samples: list[Sample]) -> None:
@@ -155,7 +158,7 @@ def test_a_picture_that_cannot_be_drawn_keeps_nobody_waiting(samples: list[Sampl
     made.worker = Worker(Registrar(device="cpu"), lambda: made.settings, made.reference, made.ledger,
                          gate=lambda pair: "", publish=lambda outcome: 1 / 0, idle=lambda: None,
                          complain=made.complaints.append)
-    made.reference.accept(samples[0].T_cam_lidar)
+    made.reference.accept(samples[0].T_cam_lidar, "lidar", "camera")
     made.worker.start()
     made.worker.activate()
     made.worker.offer(pair_of(samples[0], 1))
