@@ -48,6 +48,12 @@ class PointEncoderConfig:
     min_range_m: float = option(3.0, low=0.0, high=20.0)  # horizontally; nearer is the vehicle, which tells the heading
     max_range_m: float = option(80.0, low=5.0, high=500.0)
 
+    def __post_init__(self) -> None:
+        """Raises InputError where too few superpoints would be left."""
+        if self.level_sizes[-1] < self.neighbours:
+            raise InputError(f"{self.points} points thinned twice by {self.ratio} leave {self.level_sizes[-1]} "
+                             f"superpoints, fewer than neighbours ({self.neighbours}); give more points")
+
     @property
     def level_sizes(self) -> tuple[int, int, int]:
         """Points per level, superpoints last."""

@@ -54,17 +54,17 @@ class PointEncoder(nn.Module):
         levels = []
         for level, local in enumerate(self.local):
             xyz, index = cloud.xyz[level], cloud.neighbours[level]
-            x = local(x, x, index, edge_geometry(xyz, rows(xyz, index)))
+            x = local(x, x, index, edge_geometry(xyz, xyz, index))
             levels.append(x)
             if level < len(self.pool):
                 index = cloud.down[level]
-                geometry = edge_geometry(cloud.xyz[level + 1], rows(xyz, index))
+                geometry = edge_geometry(cloud.xyz[level + 1], xyz, index)
                 x = self.pool[level](rows(x, index[..., 0]), x, index, geometry)
         # 2. superpoints among those that are alike, wherever they are
         xyz = cloud.xyz[-1]
         for layer in self.dynamic:
             index = nearest_features(x, cloud.valid[-1], self.neighbours)
-            x = layer(x, x, index, edge_geometry(xyz, rows(xyz, index)))
+            x = layer(x, x, index, edge_geometry(xyz, xyz, index))
         coarse = x = self.coarse_norm(x)
         # 3. back down to the points that the fine stage matches
         for unpool, level in zip(reversed(self.unpool), (1, 0), strict=False):

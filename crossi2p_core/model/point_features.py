@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..types import PointCloud
 from .config import PointEncoderConfig
-from .gather import rows
 from .radial_frame import radial_offsets
 
 SENSOR_FEATURES = ("intensity", "has_intensity")
@@ -57,16 +56,15 @@ def describe_points(sensor: Tensor, xyz: Tensor, neighbours: Tensor) -> Tensor:
     x, y, z = xyz.unbind(-1)
     range_m = torch.hypot(torch.hypot(x, y), z).clamp(min=0.1)
     place = torch.stack([z / 5.0, torch.log(range_m) / 2.0 - 1.0], dim=-1)
-    return torch.cat([sensor, place, _shapes(radial_offsets(xyz, rows(xyz, neighbours)))], dim=-1).float()
+    return torch.cat([sensor, place, _shapes(xyz, neighbours)], dim=-1).float()
 
 
-def _shapes(offsets: Tensor) -> Tensor:
-    """(B, N, 7) SHAPE_FEATURES of neighbourhoods with offsets (B, N, k, 3) away, left and up.
-
-    In float64 from the covariance on: its eigenvalues in closed form lose half the digits.
-    """
-    centred = offsets - offsets.mean(dim=2, keepdim=True)
-    covariance = (centred.transpose(2, 3) @ centred / offsets.shape[2]).double()  # (B, N, 3, 3)
+def _shapes(xyz: Tensor, neighbours: Tensor) -> Tensor:
+    """(B, N, 7) SHAPE_FEATURES of neighbourhoods (B, N, k)."""
+    parts = [part - part.mean(dim=-1, keepdim=True) for part in radial_offsets(xyz, xyz, neighbours)]
+    # float64 from here on: eigenvalues in closed form lose half the digits
+    products = torch.stack([(p * q).mean(dim=-1) for p in parts for q in parts], dim=-1).double()
+    covariance = products.unflatten(-1, (3, 3))
     a, b, c = _eigenvalues(covariance)
     over = 1.0 / (a + _TINY)
     spread = over / (a - c + 1e-3 * a + _TINY)

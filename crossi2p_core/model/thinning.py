@@ -49,17 +49,20 @@ def _z_order(xyz: Tensor, turn: Tensor) -> Tensor:
     range_m = torch.hypot(torch.hypot(x, y), z).clamp(min=1e-3)
     azimuth = torch.atan2(y, x) / (2 * math.pi) + turn
     steps = ((azimuth - azimuth.floor()) * 2**_BITS, (z / range_m + 1) / _STEP, torch.log(range_m) / _STEP)
+    table = _spread(_BITS, xyz.device)
     code = torch.zeros_like(x, dtype=torch.int64)
     for axis, step in enumerate(steps):
-        code |= _spread(step.long().clamp(0, 2**_BITS - 1)) << axis
+        code += table[step.long().clamp(0, 2**_BITS - 1)] << axis
     return code
 
 
-def _spread(value: Tensor) -> Tensor:
-    """The low 16 bits of int64 values, two zeros between each of them."""
-    for shift, mask in ((16, 0x0000FF0000FF), (8, 0x00F00F00F00F), (4, 0x0C30C30C30C3), (2, 0x249249249249)):
-        value = (value | (value << shift)) & mask
-    return value
+def _spread(bits: int, device: torch.device) -> Tensor:
+    """(2^bits,) int64: each number with two zeros between its binary digits."""
+    number = torch.arange(2**bits, device=device)
+    spread = torch.zeros_like(number)
+    for bit in range(bits):
+        spread += (number >> bit & 1) << 3 * bit
+    return spread
 
 
 def _population(code: Tensor, present: Tensor, size: int) -> Tensor:
