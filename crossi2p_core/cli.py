@@ -19,11 +19,12 @@ from .commands.info import info
 from .commands.prepare import prepare
 from .commands.register import register
 from .commands.synth import synth
+from .commands.train import train
 from .commands.view import view
 from .errors import InputError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-for command in (register, info, view, prepare, synth, bag):
+for command in (register, info, view, prepare, synth, bag, train):
     app.command()(command)
 
 

@@ -19,6 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..errors import InputError
 from ..model.batch import Batch, collate
+from ..model.config import NetworkConfig
+from ..model.inputs import make_batch
 from ..types import Sample
 from .augment import augment
 from .config import AugmentConfig, TrainConfig
@@ -71,6 +73,17 @@ class Examples(Dataset[Example | InputError]):
             raise InputError(f"{sample.name} has no recorded extrinsic (T_cam_lidar) to compare with")
         batch = self.make_batch(sample, rng)
         return batch if inside is None else with_inside(batch, inside, sample.camera.K)
+
+
+class NetworkInput:
+    """`model.inputs.make_batch` for one network; an object, since worker processes are sent it."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        self.config = config
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Batch:
+        """A batch of one."""
+        return make_batch(sample, self.config, rng=rng)
 
 
 def with_inside(batch: Batch, inside: np.ndarray, K: np.ndarray) -> Batch:

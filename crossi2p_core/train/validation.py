@@ -1,0 +1,50 @@
+"""How good the averaged model is on frames that it does not learn from, with transforms that never change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+
+from ..errors import InputError
+from ..model.batch import Batch
+from .config import TrainConfig
+from .distributed import World, mean_over
+from .examples import Examples, join
+from .step import autocast
+
+Judge = Callable[[nn.Module, Batch], dict[str, Tensor]]
+
+
+class Validation:
+    """Means of the metrics of `judge` over the first `config.validation_frames` examples, shared by all processes."""
+
+    def __init__(self, examples: Examples, judge: Judge, config: TrainConfig, world: World) -> None:
+        self.judge, self.config, self.world = judge, config, world
+        count = min(config.validation_frames, examples.frames.epoch_length)
+        self.share = Subset(examples, range(world.rank, count, world.size))
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        """Raises InputError where no frame can be used, or where there are fewer frames than processes."""
+        if not len(self.share):
+            raise InputError(f"{self.world.size} processes need at least as many frames of validation; give more")
+        sums: dict[str, Tensor] = {}
+        for batch in self._batches():
+            with autocast(self.config, self.world):
+                found = self.judge(model, batch)
+            for name, value in found.items():
+                weighted = value.detach().double() * len(batch)
+                sums[name] = sums[name] + weighted if name in sums else weighted
+        total = torch.stack([*(sums[name] for name in sorted(sums)), torch.tensor(
+            float(len(self.share)), dtype=torch.float64, device=self.world.device)])
+        values = mean_over(self.world, total).tolist()
+        return {name: value / values[-1] for name, value in zip(sorted(sums), values[:-1], strict=True)}
+
+    def _batches(self) -> Iterator[Batch]:
+        loader = DataLoader(self.share, batch_size=self.config.batch, collate_fn=join, num_workers=self.config.workers)
+        for example in loader:
+            if isinstance(example, InputError):
+                raise example
+            yield example.batch.to(self.world.device)
