@@ -64,9 +64,8 @@ def likelihood(rng: np.random.Generator, points: Tensor, T: np.ndarray, wrong: f
     right = seen if shared else seen & (rng.uniform(size=count) > wrong)
     place[right, 0] = cell[right]
     height = rng.exponential(size=(count, peaks)) + 0.05
-    v, u = np.mgrid[:h, :w]
-    apart = ((place[:, :, 0, None, None] - u) ** 2 + (place[:, :, 1, None, None] - v) ** 2)
-    density = (height[:, :, None, None] * np.exp(-0.5 * apart)).sum(1) + 1e-3
+    across, down = (np.exp(-0.5 * (place[:, :, None, i] - np.arange(n)) ** 2) for i, n in ((0, w), (1, h)))
+    density = np.einsum("mp,mpv,mpu->mvu", height, down, across, optimize=True) + 1e-3
     density /= density.sum((1, 2), keepdims=True)
     in_view = np.where(seen, rng.beta(4, 2, count), rng.beta(2, 4, count)).clip(0.02, 0.98)
     log_likelihood = np.log(density) + np.log(in_view)[:, None, None]
