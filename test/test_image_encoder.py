@@ -156,6 +156,16 @@ def test_a_blur_weighs_1_2_1_around_every_second_cell() -> None:
     torch.testing.assert_close(Blur()(torch.ones(1, 1, 5, 7)), torch.ones(1, 1, 3, 4))  # nothing darkens at the border
 
 
+def test_anti_aliasing_blurs_before_every_subsampling() -> None:
+    model, blurred = ResNet("bottleneck", (1, 1, 1, 1), width=8, anti_alias=True), []
+    for module in model.modules():
+        if isinstance(module, Blur):
+            module.register_forward_hook(lambda _, inputs, output: blurred.append(inputs[0].shape[-1]))
+        assert getattr(module, "stride", 1) in (1, (1, 1)), module
+    model(images(1, 3, 64, 64))
+    assert sorted(blurred, reverse=True) == [64, 32, 16, 16, 8, 8, 4, 4]  # from stage 2 on the shortcut as well
+
+
 def shift_error(anti_alias: bool) -> float:
     """How much the mean of the last map changes as the image moves by 1 to 7 pixels, over its own size."""
     errors = []
