@@ -15,9 +15,9 @@ from crossi2p_core.datasets import open_source
 from crossi2p_core.errors import InputError
 from crossi2p_core.model.batch import PointPyramid
 from crossi2p_core.model.config import PointEncoderConfig, preset
-from crossi2p_core.model.nearest import itself_first
+from crossi2p_core.model.nearest import itself_first, nearest_of_one
 from crossi2p_core.model.point_features import POINT_FEATURES, point_features, select_points
-from crossi2p_core.model.point_pyramid import build_pyramid, build_pyramid_on_device, rebuild_pyramid
+from crossi2p_core.model.point_pyramid import build_pyramid, build_pyramid_on_device, levels_of
 from crossi2p_core.types import PointCloud
 
 CONFIG = PointEncoderConfig(points=512, ratio=3, neighbours=8)
@@ -36,6 +36,11 @@ def street(count: int = 4000, seed: int = 0) -> np.ndarray:
 def build(xyz: np.ndarray, config: PointEncoderConfig = CONFIG, seed: int = 0) -> PointPyramid:
     sensor = np.linspace(0, 1, 2 * len(xyz), dtype=np.float32).reshape(-1, 2)
     return build_pyramid(xyz, sensor, config, np.random.default_rng(seed))
+
+
+def rebuilt(pyramid: PointPyramid, xyz: Tensor) -> PointPyramid:
+    """The same points at other places xyz (1, N_0, 3): neighbours and features found anew."""
+    return levels_of(xyz, pyramid.features[..., :2], pyramid.valid[0].sum(dim=1), CONFIG, nearest_of_one)
 
 
 def turned(xyz: Tensor, degrees: float) -> Tensor:
@@ -76,17 +81,17 @@ def test_neighbours_and_the_levels_between_are_those_of_brute_force() -> None:
 
 
 def test_the_device_builds_what_the_tree_builds() -> None:
-    clouds = [street(2000, 1), street(300, 2)]  # the second has fewer points than asked
-    xyz, valid = torch.zeros(2, 2000, 3), torch.zeros(2, 2000, dtype=torch.bool)
+    clouds = [street(2000, 1), street(300, 2), street(20, 3)]  # two of fewer points than asked, one of few superpoints
+    xyz, valid = torch.zeros(3, 2000, 3), torch.zeros(3, 2000, dtype=torch.bool)
     for i, cloud in enumerate(clouds):
         xyz[i, :len(cloud)], valid[i, :len(cloud)] = torch.from_numpy(cloud), True
-    xyz[1, 300:] = torch.tensor([5.0, 0, 0])  # must not be seen
-    both = build_pyramid_on_device(xyz, torch.rand(2, 2000, 2), CONFIG, valid, torch.Generator().manual_seed(3))
-    for i in range(2):
+    xyz[1, 300:] = xyz[2, 20:] = torch.tensor([5.0, 0, 0])  # must not be seen
+    both = build_pyramid_on_device(xyz, torch.rand(3, 2000, 2), CONFIG, valid, torch.Generator().manual_seed(3))
+    for i in range(3):
         one = PointPyramid(*(tuple(t[i:i + 1] for t in part) if isinstance(part, tuple) else part[i:i + 1]
                              for part in (getattr(both, f.name) for f in fields(both))))
         assert_sound(one, CONFIG)
-        by_tree = rebuild_pyramid(one, one.xyz[0], CONFIG)
+        by_tree = rebuilt(one, one.xyz[0])
         assert int(one.valid[0].sum()) == min(512, len(clouds[i]))
         for name in ("xyz", "valid", "neighbours", "down", "up"):
             assert all(torch.equal(a, b) for a, b in zip(getattr(one, name), getattr(by_tree, name), strict=True)), name
@@ -214,7 +219,7 @@ def test_shape_features_are_those_of_the_eigenvectors() -> None:
 def test_yaw_changes_neither_features_nor_neighbours() -> None:
     pyramid = build(street())
     for degrees in (37.0, 180.0, -91.0):
-        after = rebuild_pyramid(pyramid, turned(pyramid.xyz[0].double(), degrees).float(), CONFIG)
+        after = rebuilt(pyramid, turned(pyramid.xyz[0].double(), degrees).float())
         assert float((after.features - pyramid.features).abs().max()) < 1e-3
         for level in range(3):
             assert (after.neighbours[level] == pyramid.neighbours[level]).float().mean() > 0.999

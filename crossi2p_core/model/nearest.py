@@ -54,3 +54,17 @@ def itself_first(index: np.ndarray) -> np.ndarray:
         fixed[:, 0] = own[wrong]
         index[wrong] = fixed
     return index
+
+
+def nearest_of_one(points: Tensor, queries: Tensor, k: int, count: Tensor, first: Tensor | None) -> Tensor:
+    """`nearest_by_distances` for one cloud on the CPU, by a tree. With `first`, the queries are the points, and `first`
+    says which row each of them repeats."""
+    there = int(count[0])
+    target = points[0, :there].numpy()
+    few = min(k, there)
+    if first is None:
+        index = nearest_by_tree(target, queries[0].numpy(), few)
+    else:
+        index = itself_first(nearest_by_tree(target, target, few))[first[0].numpy()]
+    filled = np.concatenate([index, np.repeat(index[:, :1], k - few, axis=1)], axis=1)
+    return torch.from_numpy(filled)[None]

@@ -16,7 +16,7 @@ from ..errors import InputError
 from .batch import PointPyramid
 from .config import PointEncoderConfig
 from .gather import rows
-from .nearest import itself_first, nearest_by_distances, nearest_by_tree
+from .nearest import nearest_by_distances, nearest_of_one
 from .point_features import describe_points
 from .thinning import thin_evenly
 
@@ -36,7 +36,7 @@ def build_pyramid(xyz: np.ndarray, features: np.ndarray, config: PointEncoderCon
     noise = torch.from_numpy(rng.random((1, 2)))
     with torch.no_grad():
         index, count = thin_evenly(points, torch.ones(1, len(xyz), dtype=torch.bool), config.points, noise)
-        return _levels(rows(points, index), rows(sensor, index), count, config, _nearest_of_one)
+        return levels_of(rows(points, index), rows(sensor, index), count, config, nearest_of_one)
 
 
 @torch.no_grad()
@@ -51,17 +51,7 @@ def build_pyramid_on_device(xyz: Tensor, features: Tensor, config: PointEncoderC
     valid = torch.ones_like(xyz[..., 0], dtype=torch.bool) if valid is None else valid
     noise = torch.rand(len(xyz), 2, dtype=torch.float64, device=xyz.device, generator=generator)
     index, count = thin_evenly(xyz, valid, config.points, noise)
-    return _levels(rows(xyz, index), rows(features, index), count, config, nearest_by_distances)
-
-
-def rebuild_pyramid(pyramid: PointPyramid, xyz: Tensor, config: PointEncoderConfig) -> PointPyramid:
-    """A pyramid of the same points at other places xyz (B, N_0, 3): moved, turned, with noise.
-
-    The levels keep their points; neighbours and features are found anew. Rows that repeat others must still do so.
-    """
-    nearest = _nearest_of_one if len(xyz) == 1 and xyz.device.type == "cpu" else nearest_by_distances
-    with torch.no_grad():
-        return _levels(xyz, pyramid.features[..., :2], pyramid.valid[0].sum(dim=1), config, nearest)
+    return levels_of(rows(xyz, index), rows(features, index), count, config, nearest_by_distances)
 
 
 def _check(xyz: np.ndarray, features: np.ndarray, config: PointEncoderConfig) -> None:
@@ -77,8 +67,8 @@ def _check(xyz: np.ndarray, features: np.ndarray, config: PointEncoderConfig) ->
         raise InputError("the cloud has NaN or infinite values; drop those points first (PointCloud.from_arrays does)")
 
 
-def _levels(xyz: Tensor, sensor: Tensor, count: Tensor, config: PointEncoderConfig, nearest: Nearest) -> PointPyramid:
-    """The pyramid of thinned points (B, N_0, 3) in z-order, of which the first `count` (B,) are there.
+def levels_of(xyz: Tensor, sensor: Tensor, count: Tensor, config: PointEncoderConfig, nearest: Nearest) -> PointPyramid:
+    """The pyramid of thinned points (B, N_0, 3) in z-order, of which `count` (B,) are there and the rest repeat.
 
     Each level keeps every ratio-th point: in z-order these cover evenly what the level before covered.
     """
@@ -105,16 +95,3 @@ def _neighbours(points: Tensor, count: Tensor, k: int, nearest: Nearest) -> Tens
     """(B, N, k) nearest points of the same level, itself first; rows that repeat another have that one's."""
     own = _repeating(points.shape[1], count)
     return nearest(points, points, k, count, own)
-
-
-def _nearest_of_one(points: Tensor, queries: Tensor, k: int, count: Tensor, first: Tensor | None) -> Tensor:
-    """`nearest_by_distances` for one cloud on the CPU, by a tree. With `first`, the queries are the points."""
-    there = int(count[0])
-    target = points[0, :there].numpy()
-    few = min(k, there)
-    if first is None:
-        index = nearest_by_tree(target, queries[0].numpy(), few)
-    else:
-        index = itself_first(nearest_by_tree(target, target, few))[first[0].numpy()]
-    filled = np.concatenate([index, np.repeat(index[:, :1], k - few, axis=1)], axis=1)
-    return torch.from_numpy(filled)[None]
