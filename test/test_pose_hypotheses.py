@@ -196,6 +196,12 @@ def test_the_answer_keeps_to_the_bounds_of_the_prior() -> None:
     assert float(se3.translation_error_m(found, away.T_cam_lidar)) < 0.31
 
 
+def test_a_prior_may_be_so_wide_that_it_says_little() -> None:
+    trial = Trial(3)
+    wide = Prior(se3.perturb(trial.T, np.random.default_rng(0), 150, 4.0), 170.0, 6.0)
+    assert trial.close(trial.find(prior=wide).T[0], deg=2.0)
+
+
 def test_maps_without_a_peak_end_in_an_answer_that_claims_little() -> None:
     trial = Trial(2)
     flat: Tensor = torch.full_like(trial.maps, -12.0)

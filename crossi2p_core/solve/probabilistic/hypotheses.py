@@ -19,6 +19,7 @@ from .evidence import Evidence, coarser, log_odds, pick, score
 from .guesses import guess_around, guess_by_one, guess_by_two
 
 PAIRS, SINGLES, AROUND = 60_000, 5000, 1500  # drawn with no knowledge, with gravity, and with a prior
+NARROW_DEG, NARROW_M = 20.0, 2.0  # bounds of a prior within which poses drawn evenly suffice
 QUICK_POINTS, QUICK_BEST = 96, 160  # superpoints of the first, quick look at all guesses, and guesses that survive it
 SEEDS, FINALISTS = 16, 4  # guesses that climb, coarsely and finely
 APART_RAD, APART_M = math.radians(4.0), 1.0  # poses nearer to each other than both are one answer
@@ -100,12 +101,14 @@ def _find(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reac
 def _guesses(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reach_m: float,
              generator: torch.Generator) -> Tensor:
     """(H, 4, 4) poses to be judged, at least one; within the bounds of the prior where there is one."""
-    if prior is not None:
+    if prior is not None and prior.max_deg <= NARROW_DEG and prior.max_m <= NARROW_M:
         return guess_around(prior, AROUND, evidence.superpoints, generator)
     if gravity is None:
         T = guess_by_two(evidence, PAIRS, reach_m, generator)
     else:
         T = guess_by_one(evidence, SINGLES, reach_m, gravity.up, math.radians(gravity.sigma_deg), generator)
+    if prior is not None:
+        return torch.cat([guess_around(prior, AROUND, evidence.superpoints, generator), T[_allowed(T, prior)]])
     return T if len(T) else torch.eye(4).to(T)[None]
 
 

@@ -93,7 +93,8 @@ class MonteCarloPoseLoss(nn.Module):
                 generator: torch.Generator | None = None) -> Tensor:
         """Mean loss over the batch; points (B, n, 3), pixels (B, n, 2), weights (B, n, 2) or (B, n), K (B, 3, 3).
 
-        Items with numbers that are not finite are left out, before they can spoil a gradient.
+        generator: of the device of the points. Items with numbers that are not finite are left out, before they can
+        spoil a gradient.
         """
         usable = torch.stack([x.isfinite().flatten(1).all(1) for x in (points, pixels, weights)]).all(0)
         points, pixels, weights = (torch.where(usable.view(-1, *[1] * (x.dim() - 1)), x, 0.0)
