@@ -1,0 +1,67 @@
+"""From what the network says of a batch to poses: the coarse likelihood first, then the fine matches that agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..model.batch import Batch
+from ..model.network import Matches
+from ..types import Prior
+from .probabilistic.hypotheses import Gravity, find_pose
+from .probabilistic.levenberg_marquardt import levenberg_marquardt
+from .probabilistic.problem import MIN_DEPTH_M, make_problem, project
+
+AGREE_PX = 12.0  # a fine match this close to where the coarse pose sees its point is believed: 1.5 superpixels
+FEWEST = 12  # such matches below which the coarse pose stands
+ITERATIONS = 10
+
+
+@dataclass(frozen=True)
+class MatchedPoses:
+    """B poses.
+
+    T: (B, 4, 4) T_cam_lidar. covariance: (B, 6, 6) as in `Registration`. margin: (B,) by how much the coarse pose beats
+    any other. matches, inliers: (B,) fine matches, and those that agree with the coarse pose. error_px: (B,) their
+    median reprojection error in the end, NaN without any.
+    """
+
+    T: Tensor
+    covariance: Tensor
+    margin: Tensor
+    matches: Tensor
+    inliers: Tensor
+    error_px: Tensor
+
+
+@torch.no_grad()
+def poses_from_matches(matches: Matches, batch: Batch, grid: tuple[int, int], prior: Prior | None = None,
+                       gravity: Gravity | None = None, seed: int = 0) -> MatchedPoses:
+    """Poses of a batch; arguments as of `find_pose`, grid: rows and columns of superpixels."""
+    # 1. the pose that the coarse likelihood agrees on
+    inside, outside = matches.scores.log_likelihood()
+    inside = torch.where(matches.inside[:, None], inside, outside[..., None])  # what is not recorded says nothing
+    coarse = find_pose(inside.unflatten(2, grid), outside, matches.superpoints, batch.K, prior, gravity, seed,
+                       matches.valid)
+    # 2. the fine matches that agree with it
+    fine = matches.fine
+    points, pixels, weights = (part.flatten(1, 2).float() for part in (fine.points, fine.pixels, fine.weights))
+    valid = fine.valid.flatten(1)
+    agree = valid & (_errors(points, pixels, coarse.T, batch.K) < AGREE_PX)
+    # 3. the pose that fits these best
+    problem = make_problem(points, pixels, weights * agree[..., None], batch.K)
+    polished = levenberg_marquardt(problem, coarse.T, ITERATIONS)
+    enough = (agree.sum(dim=1) >= FEWEST)[:, None, None]
+    T = torch.where(enough, polished.T, coarse.T)
+    error = _errors(points, pixels, T, batch.K).masked_fill(~agree, torch.nan).nanmedian(dim=1).values
+    return MatchedPoses(T, torch.where(enough, polished.covariance, coarse.covariance), coarse.margin,
+                        valid.sum(dim=1), agree.sum(dim=1), error)
+
+
+def _errors(points: Tensor, pixels: Tensor, T: Tensor, K: Tensor) -> Tensor:
+    """(B, n) distances in px between where points are said to be and where T sees them; infinite behind the camera."""
+    u, v, depth = project(points, T[:, None], K)
+    apart = torch.hypot(u[:, 0] - pixels[..., 0], v[:, 0] - pixels[..., 1])
+    return apart.masked_fill(depth[:, 0] < MIN_DEPTH_M, torch.inf)
