@@ -116,6 +116,23 @@ def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
     assert outcome.finished and log_of(tmp_path) == before
 
 
+def test_the_best_checkpoint_is_one_that_was_judged_itself(tmp_path: Path) -> None:
+    scores = iter([0.2, 0.9, 0.4])
+    trainer = Trainer(toy_config(tmp_path, validate_every=4, checkpoint_every=1, keep=2), toy_model(), ToyTask(),
+                      ToyExamples(), validate=lambda model: {"coarse_recall": next(scores)})
+    outcome = trainer.run()
+    assert outcome.best == tmp_path / "checkpoints" / "step-000000008.json"  # not 9 to 11, which still knew of it
+    kept = sorted(int(path.stem[5:]) for path in (tmp_path / "checkpoints").glob("*.json"))
+    assert kept == [8, 11, 12]
+
+
+def test_a_metric_that_nobody_measures_is_told(tmp_path: Path) -> None:
+    _, outcome = train(tmp_path, best_by="beauty")
+    assert any("there is no beauty to compare; set best_by to one of coarse_recall" in line.get("note", "")
+               for line in log_of(tmp_path))
+    assert outcome.best == checkpoint.latest(tmp_path / "checkpoints")
+
+
 def test_the_learning_rate_rises_then_falls_to_its_floor() -> None:
     rates = [learning_rate(step, 2.0, 10, 100, 0.1) for step in range(120)]
     assert rates[0] == pytest.approx(0.2) and rates[9] == rates[10] == 2.0

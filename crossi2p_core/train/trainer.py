@@ -93,9 +93,8 @@ class Trainer:
                 self._tell(log, numbers, weights, lr, time.perf_counter() - begin, notes)
                 # 5. how good it is by now, and what to keep of it
                 self.step += 1
-                ended = self.step == self.config.steps or numbers.stop > 0
-                self._validate(log, ended)
-                self._keep(ended)
+                judged = self._validate(log)
+                self._keep(judged, due=judged or numbers.stop > 0)
                 if numbers.stop > 0:
                     break
         best = checkpoint.best(self.folder) if self.world.is_first else None
@@ -134,21 +133,28 @@ class Trainer:
             log.say(self.step, sentence)
         self._notes = []
 
-    def _validate(self, log: RunLog | _Silent, ended: bool) -> None:
-        if self.validate is None or not (ended or self.step % self.config.validate_every == 0):
-            return
+    def _validate(self, log: RunLog | _Silent) -> bool:
+        """Judge the averaged model where that is due; not when asked to stop, which must be quick."""
+        last = self.step == self.config.steps
+        if self.validate is None or not (last or self.step % self.config.validate_every == 0):
+            return False
         self.average.module.eval()
         with torch.no_grad():
             self.metrics = {name: float(value) for name, value in self.validate(self.average.module).items()}
         self.average.module.train()
         told = ", ".join(f"{name} {value:.3g}" for name, value in self.metrics.items())
         log.say(self.step - 1, f"validation: {told}")
+        if self.config.best_by not in self.metrics:
+            log.say(self.step - 1, f"no checkpoint can be the best: there is no {self.config.best_by} to compare; set "
+                                   f"best_by to one of {', '.join(self.metrics)}")
+        return True
 
-    def _keep(self, ended: bool) -> None:
-        """Write a checkpoint where one is due."""
-        if not self.world.is_first or not (ended or self.step % self.config.checkpoint_every == 0):
+    def _keep(self, judged: bool, due: bool) -> None:
+        """Write a checkpoint where one is due; it has a score only where it was itself judged."""
+        due = due or self.step == self.config.steps or self.step % self.config.checkpoint_every == 0
+        if not self.world.is_first or not due:
             return
-        value = self.metrics.get(self.config.best_by)
+        value = self.metrics.get(self.config.best_by) if judged else None
         score = value if value is None or self.config.best_is == "high" else -value
         training = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         training |= {f"optimizer.{name}": tensor
