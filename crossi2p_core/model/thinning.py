@@ -35,7 +35,9 @@ def thin_evenly(xyz: Tensor, valid: Tensor, size: int, noise: Tensor) -> tuple[T
     present = code < _NOWHERE
     total = present.sum(dim=1, keepdim=True)  # (B, 1)
     count = total.clamp(max=size)
-    share = torch.where(total > size, _fair_share(_population(code, present, size), present, count), present.double())
+    cell, members = _cells(code, present, size)
+    share = _fair_share(members, count).gather(1, cell) * present
+    share = torch.where(total > size, share, present.double())
     reached = (share / share.sum(dim=1, keepdim=True) * count).cumsum(dim=1)  # (B, n) float64
     start = 0.05 + 0.9 * noise[:, 1:].double()
     wanted = torch.arange(size, device=xyz.device).expand(len(xyz), -1) % count + start
@@ -47,12 +49,12 @@ def _z_order(xyz: Tensor, turn: Tensor) -> Tensor:
     """(B, n) int64 place of points (B, n, 3) along the curve; azimuth starts at `turn` (B, 1) of a full turn."""
     x, y, z = xyz.unbind(-1)
     range_m = torch.hypot(torch.hypot(x, y), z).clamp(min=1e-3)
-    azimuth = torch.atan2(y, x) / (2 * math.pi) + turn
+    azimuth = torch.atan2(y, x) / (2 * math.pi) + turn.to(x.dtype)
     steps = ((azimuth - azimuth.floor()) * 2**_BITS, (z / range_m + 1) / _STEP, torch.log(range_m) / _STEP)
     table = _spread(_BITS, xyz.device)
     code = torch.zeros_like(x, dtype=torch.int64)
     for axis, step in enumerate(steps):
-        code += table[step.long().clamp(0, 2**_BITS - 1)] << axis
+        code += (table << axis)[step.clamp(0, 2**_BITS - 1).long()]
     return code
 
 
@@ -65,35 +67,33 @@ def _spread(bits: int, device: torch.device) -> Tensor:
     return spread
 
 
-def _population(code: Tensor, present: Tensor, size: int) -> Tensor:
-    """(B, n) float64: how many points share each point's cell, the finest cells of which there are at most `size`.
+def _cells(code: Tensor, present: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The cell (B, n) int64 of each point, and how many (B, size) float64 each cell holds: the finest cells of which
+    there are at most `size`. code: (B, n), sorted.
 
     Two neighbours in the order part ways at the highest bit in which they differ, so one pass counts the cells of all
     sizes: those that ignore t bits are one more than the pairs that differ at bit t or above.
     """
     batch, bits = len(code), 3 * _BITS
     differ = (code[:, 1:] ^ code[:, :-1]).double()
-    highest = torch.where(present[:, 1:], torch.frexp(differ)[1], 0).clamp(0, bits).long()  # 0: in one finest cell
+    highest = torch.where(present[:, 1:], torch.frexp(differ)[1], 0).long()  # 0: in one finest cell
     apart = torch.zeros(batch, bits + 1, dtype=torch.int64, device=code.device)
     apart.scatter_add_(1, highest, torch.ones_like(highest))
     cells = 1 + apart.flip(1).cumsum(dim=1).flip(1)[:, 1:]  # (B, bits), for t = 0, 1, ...
     ignored = (cells > size).sum(dim=1, keepdim=True)
-    cell = torch.cat([torch.zeros_like(highest[:, :1]), (highest > ignored).long().cumsum(dim=1)], dim=1)
-    members = torch.zeros(code.shape, dtype=torch.float64, device=code.device)
-    members.scatter_add_(1, cell, present.double())
-    return members.gather(1, cell).clamp(min=1.0)
+    cell = torch.cat([torch.zeros_like(code[:, :1]), (highest > ignored).cumsum(dim=1)], dim=1)
+    members = torch.zeros(batch, size, dtype=torch.float64, device=code.device)
+    return cell, members.scatter_add_(1, cell, present.double())
 
 
-def _fair_share(population: Tensor, present: Tensor, count: Tensor) -> Tensor:
-    """(B, n) how much of each point is kept: every cell gives the same number, or all it has; they sum to count (B, 1).
+def _fair_share(members: Tensor, count: Tensor) -> Tensor:
+    """(B, size) how much of each of its points a cell gives: all cells give the same number, or all they have.
 
-    That number solves sum over cells min(members, number) = count; the left side is concave and made of straight
+    That number solves sum over cells min(members, number) = count (B, 1); the left side is concave and made of straight
     pieces, so Newton's steps from below never pass the solution.
     """
-    each = present / population
-    number = (count / each.sum(dim=1, keepdim=True)).clamp(min=0.0)
+    number = count / (members > 0).sum(dim=1, keepdim=True)
     for _ in range(_NEWTON_STEPS):
-        missing = count - (each * torch.minimum(population, number)).sum(dim=1, keepdim=True)
-        open_cells = (each * (population > number)).sum(dim=1, keepdim=True)
-        number = number + missing.clamp(min=0.0) / open_cells.clamp(min=1.0)
-    return each * torch.minimum(population, number)
+        missing = count - torch.minimum(members, number).sum(dim=1, keepdim=True)
+        number = number + missing.clamp(min=0.0) / (members > number).sum(dim=1, keepdim=True).clamp(min=1)
+    return torch.minimum(members, number) / members.clamp(min=1.0)
