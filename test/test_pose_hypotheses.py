@@ -202,6 +202,14 @@ def test_a_prior_may_be_so_wide_that_it_says_little() -> None:
     assert trial.close(trial.find(prior=wide).T[0], deg=2.0)
 
 
+def test_what_is_not_recorded_is_not_in_view() -> None:
+    trial = Trial(2)
+    padded = torch.nn.functional.pad(trial.maps, (0, 8, 0, 4), value=-1e4)
+    recorded = torch.nn.functional.pad(torch.ones(1, *GRID, dtype=torch.bool), (0, 8, 0, 4))
+    found = find_pose(padded, trial.not_in_view, trial.points[None], K[None], recorded=recorded)
+    assert torch.equal(found.T, trial.find().T)
+
+
 def test_maps_without_a_peak_end_in_an_answer_that_claims_little() -> None:
     trial = Trial(2)
     flat: Tensor = torch.full_like(trial.maps, -12.0)

@@ -86,12 +86,12 @@ def test_problems_of_a_batch_have_nothing_to_do_with_each_other() -> None:
 
 
 def test_no_step_makes_it_worse() -> None:
-    points, pixels, K, T = scene(16, 30, noise_px=30.0)
-    problem = make_problem(points, pixels, torch.ones(16, 30), K)
-    start = nearby(T, 40.0, 5.0)
+    points, pixels, K, T = scene(32, 30, noise_px=30.0)
+    problem = make_problem(points, pixels, torch.ones(32, 30), K)
+    start = nearby(T, 120.0, 10.0)  # some see half of the points behind them
     costs = torch.stack([levenberg_marquardt(problem, start, n).cost for n in (0, 1, 2, 5, 10)])
     assert bool((costs.diff(dim=0) <= 0).all()) and bool(costs.isfinite().all())
-    assert bool((costs[-1] < costs[0]).all())
+    assert float((costs[-1] < costs[0]).double().mean()) > 0.5
 
 
 def test_the_covariance_is_the_spread_of_the_answers() -> None:

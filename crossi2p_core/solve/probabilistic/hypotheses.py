@@ -7,7 +7,7 @@ matches are drawn by their probability and a guess is judged by the likelihood o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -53,19 +53,27 @@ class PoseEstimate:
 @torch.no_grad()
 def find_pose(log_likelihood: Tensor, log_not_in_view: Tensor, superpoints: Tensor, K: Tensor,
               prior: Prior | None = None, gravity: Gravity | None = None, seed: int = 0,
-              valid: Tensor | None = None, stride: float = 8, reach_m: float = 15.0) -> PoseEstimate:
+              valid: Tensor | None = None, recorded: Tensor | None = None, stride: float = 8,
+              reach_m: float = 15.0) -> PoseEstimate:
     """The pose that the maps agree on.
 
     log_likelihood: (B, M, h, w) of each superpoint being seen in each superpixel, log_not_in_view: (B, M) of it being
     seen in none. superpoints: (B, M, 3) m, LiDAR frame; K: (B, 3, 3), pixels of the image. prior: the answer of every
-    pair lies within its bounds. gravity: the tilt is known. valid: (B, M) bool, None: all. reach_m: the camera is not
-    farther from the LiDAR. Where the recording does not fill the image, hand over the part of the maps that it fills.
-    The same seed gives the same answer, on one device. This is for inference: it waits for the device.
+    pair lies within its bounds. gravity: the tilt is known. valid: (B, M) bool, None: all. recorded: (B, h, w) bool,
+    the superpixels that the recording fills, from the top left, None: all; what lies beyond is not in view. reach_m:
+    the camera is not farther from the LiDAR. The same seed gives the same answer, on one device. This is for
+    inference: it waits for the device.
     """
+    found = []
     with torch.autocast(superpoints.device.type, enabled=False):
-        evidence = log_odds(log_likelihood, log_not_in_view, superpoints, K, stride, valid)
-        found = [_find(_item(evidence, i), prior, gravity, reach_m, torch.Generator().manual_seed(seed))
-                 for i in range(len(superpoints))]
+        for i in range(len(superpoints)):
+            one = slice(i, i + 1)
+            maps = log_likelihood[one]
+            if recorded is not None:
+                maps = maps[..., :int(recorded[i].any(1).sum()), :int(recorded[i].any(0).sum())]
+            evidence = log_odds(maps, log_not_in_view[one], superpoints[one], K[one], stride,
+                                None if valid is None else valid[one])
+            found.append(_find(evidence, prior, gravity, reach_m, torch.Generator().manual_seed(seed)))
     return PoseEstimate(*(torch.stack(parts) for parts in zip(*found, strict=True)))
 
 
@@ -156,9 +164,3 @@ def _best(value: Tensor, count: int) -> Tensor:
 def _centre(T: Tensor) -> Tensor:
     """(..., 3) where the camera is, LiDAR frame."""
     return -(T[..., :3, :3] * T[..., :3, 3:]).sum(-2)
-
-
-def _item(evidence: Evidence, i: int) -> Evidence:
-    """Pair i alone, still as a batch."""
-    rows = {name: getattr(evidence, name)[i:i + 1] for name in ("inside", "floor", "outside", "superpoints", "K")}
-    return replace(evidence, **rows)
