@@ -70,7 +70,7 @@ def find_pose(log_likelihood: Tensor, log_not_in_view: Tensor, superpoints: Tens
             one = slice(i, i + 1)
             maps = log_likelihood[one]
             if recorded is not None:
-                maps = maps[..., :int(recorded[i].any(1).sum()), :int(recorded[i].any(0).sum())]
+                maps = maps[..., :_extent(recorded[i].any(1)), :_extent(recorded[i].any(0))]
             evidence = log_odds(maps, log_not_in_view[one], superpoints[one], K[one], stride,
                                 None if valid is None else valid[one])
             found.append(_find(evidence, prior, gravity, reach_m, torch.Generator().manual_seed(seed)))
@@ -164,3 +164,9 @@ def _best(value: Tensor, count: int) -> Tensor:
 def _centre(T: Tensor) -> Tensor:
     """(..., 3) where the camera is, LiDAR frame."""
     return -(T[..., :3, :3] * T[..., :3, 3:]).sum(-2)
+
+
+def _extent(filled: Tensor) -> int:
+    """Up to where something is True in filled (n,), at least 2."""
+    places = torch.arange(1, len(filled) + 1, device=filled.device)
+    return max(2, int((places * filled).max()))

@@ -108,7 +108,7 @@ class MonteCarloPoseLoss(nn.Module):
                 mean = (problem.weights.mean((1, 2)) * usable).sum() / usable.sum().clamp(min=1)
                 self.scale.lerp_(mean.to(self.scale.dtype), SCALE_MOMENTUM)
         fine = usable & loss.isfinite()
-        scale = self.scale.clone().clamp(min=1e-6)  # a copy: the buffer changes before the backward pass
+        scale = self.scale.clamp(min=1e-6)  # a copy: the buffer may change before the backward pass
         return torch.where(fine, loss, 0.0).sum() / fine.sum().clamp(min=1) / scale
 
 
