@@ -72,7 +72,7 @@ def _trainer(settings: TrainConfig, world: World) -> Trainer:
     network = Network(settings.network)
     if settings.weights is not None:
         checkpoint.load_weights(network, checkpoint.load(settings.weights, training=False).weights, settings.weights)
-    task = MatchingTask(settings.network)
+    task = MatchingTask(settings.network, settings.view_pairs)
     validate = Validation(examples(settings.validation, kept_back, settings.seed + 1), task.judge, settings,
                           world) if kept_back else None
     return Trainer(settings, network, task, examples(settings.sources, sources, settings.seed), world, validate,

@@ -38,6 +38,10 @@ class Batch:
     def __len__(self) -> int:
         return len(self.image)
 
+    def first(self, count: int) -> Batch:
+        """The first `count` pairs."""
+        return _map(self, lambda tensor: tensor[:count])
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""
         return _map(self, lambda tensor: tensor.to(device, non_blocking=non_blocking))

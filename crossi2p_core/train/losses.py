@@ -18,11 +18,14 @@ HEAT_SIGMA = 0.7  # cells of the fine map, of the target around the true pixel
 
 
 def alignment_loss(matches: Matches, targets: Targets) -> Tensor:
-    """Dual-path contrast in the shared space: across the modalities, and within each between two views of it."""
+    """Dual-path contrast in the shared space: across the modalities, and within each between two views of it.
+
+    The other view may be of the first few pairs alone.
+    """
     across = cross_modal_loss(matches.described, targets, matches.inside)
     if matches.view is None:
         return across
-    within = [intra_modal_loss(first, second, valid) for first, second, valid in (
+    within = [intra_modal_loss(first[:len(second)], second, valid[:len(second)]) for first, second, valid in (
         (matches.described.image, matches.view.image, matches.inside),
         (matches.described.points, matches.view.points, matches.valid))]
     return across + 0.5 * (within[0] + within[1])

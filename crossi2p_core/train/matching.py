@@ -30,8 +30,9 @@ class MatchingTask:
 
     loss_names: Sequence[str] = LOSSES
 
-    def __init__(self, config: NetworkConfig) -> None:
-        self.config = config
+    def __init__(self, config: NetworkConfig, view_pairs: int | None = None) -> None:
+        """view_pairs: so many pairs of every batch are also seen from another view; None: all."""
+        self.config, self.view_pairs = config, view_pairs
 
     def terms(self, model: nn.Module, batch: Batch, active: Sequence[str]) -> Terms:
         """The active losses of a batch with T_cam_lidar, and its metrics."""
@@ -39,7 +40,8 @@ class MatchingTask:
         targets = targets_of(batch, self.config.grid)
         # 2. what the network says, of this view and of another one
         told = choose_matches(targets, round(TOLD * self.config.fine.matches))
-        matches = model(batch, told, another_view(batch))
+        some = batch if self.view_pairs is None else batch.first(self.view_pairs)
+        matches = model(batch, told, another_view(some))
         # 3. how far apart these are
         coarse, fine = coarse_loss(matches, targets), fine_loss(matches, targets, batch)
         losses = {"alignment": alignment_loss(matches, targets), "correspondence": coarse + fine}
