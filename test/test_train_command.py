@@ -120,6 +120,7 @@ def test_a_preset_is_changed_key_by_key(tmp_path: Path) -> None:
     (["gradnorm.weights.pose=-1"], ["the weight of pose must be 0 or more"]),
     (["augment.zoom=[2, 1]"], ["zoom", "smaller to the larger"]), (["warm_up=5"], ["warm_up 5 must be shorter"]),
     (["weights=/nowhere.json"], ["/nowhere.json is not a file"]),
+    (["image_weights=/nowhere.pth"], ["there is no file of weights at /nowhere.pth"]),
     (["--resume"], ["no checkpoint to go on from"]), (["--device", "gpu"], ["there is no device 'gpu'"]),
 ])
 def test_what_cannot_be_meant_is_refused_in_one_sentence(settings: Path, changes: list[str], words: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,6 +56,7 @@ def _trainer(settings: TrainConfig, world: World) -> Trainer:
     import torch
 
     from ..model.network import Network
+    from ..model.pretrained import load_image_weights
     from ..train import checkpoint
     from ..train.examples import Examples, NetworkInput
     from ..train.frames import Frames, fingerprint
@@ -70,6 +72,9 @@ def _trainer(settings: TrainConfig, world: World) -> Trainer:
     sources, kept_back = _opened(settings.sources, "sources"), _opened(settings.validation, "")
     torch.manual_seed(settings.seed)  # of the first weights, the same in every process
     network = Network(settings.network)
+    if settings.image_weights is not None:
+        told = load_image_weights(network.image_encoder, settings.image_weights)
+        print(f"crossi2p: {told}", file=sys.stderr)
     if settings.weights is not None:
         checkpoint.load_weights(network, checkpoint.load(settings.weights, training=False).weights, settings.weights)
     task = MatchingTask(settings.network, settings.view_pairs)

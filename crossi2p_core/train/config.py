@@ -82,6 +82,7 @@ class TrainConfig:
     validation: tuple[SourceConfig, ...] = ()
     validation_frames: int = option(64, low=1, high=10**6)
     weights: str | None = None  # a checkpoint of ours whose weights to start from
+    image_weights: str | None = None  # of a ResNet by torchvision's names, to start the image encoder from
     seed: int = option(0, low=0, high=2**31)
     batch: int = option(4, low=1, high=4096)  # per process
     view_pairs: int | None = option(None, low=1, high=4096)  # of a batch, also seen from another view; empty: all
