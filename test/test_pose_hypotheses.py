@@ -147,6 +147,13 @@ def test_guesses_contain_the_neighbourhood_of_the_truth() -> None:
             assert int(near.sum()) >= 1
 
 
+def test_one_right_match_and_gravity_give_the_heading() -> None:
+    trial = Trial(0, wrong=0.0, noise_cells=0.0)
+    guesses = guess_by_one(trial.evidence, 3000, 6.0, trial.gravity.up, 1e-3, torch.Generator().manual_seed(0))
+    share = float((se3.rotation_error_deg(guesses, trial.T) < 15).double().mean())
+    assert share > 3 * 30 / 360  # of headings drawn blindly
+
+
 @pytest.mark.parametrize(("wrong", "known"), [(0.8, "nothing"), (0.9, "nothing"), (0.9, "gravity"), (0.9, "prior")])
 def test_the_pose_is_found_where_the_best_matches_fail(wrong: float, known: str) -> None:
     trials = [Trial(seed, wrong) for seed in range(TRIALS)]
