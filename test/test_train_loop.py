@@ -140,3 +140,12 @@ def test_the_learning_rate_rises_then_falls_to_its_floor() -> None:
     assert rates[99] == pytest.approx(0.2) and rates[119] == rates[99]
     assert learning_rate(0, 1.0, 0, 1) == 1.0
     assert ema_decay(0, 0.999) == 0.1 and ema_decay(10**6, 0.999) == 0.999
+
+
+def test_between_two_looks_at_the_gradients_the_balance_stays(tmp_path: Path) -> None:
+    train(tmp_path, gradnorm={"pose_from_step": 4, "every": 3})
+    log = [row for row in log_of(tmp_path) if "loss.alignment" in row]
+    looked = [row["step"] for row in log if "gradient.alignment" in row]
+    assert looked == [0, 3, 6, 9]
+    weights = [row["weight.alignment"] for row in log]
+    assert weights[4] == weights[5] == weights[6] != weights[7]

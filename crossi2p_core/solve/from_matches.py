@@ -42,9 +42,8 @@ def poses_from_matches(matches: Matches, batch: Batch, grid: tuple[int, int], pr
     """Poses of a batch; arguments as of `find_pose`, grid: rows and columns of superpixels."""
     # 1. the pose that the coarse likelihood agrees on
     inside, outside = matches.scores.log_likelihood()
-    inside = torch.where(matches.inside[:, None], inside, outside[..., None])  # what is not recorded says nothing
     coarse = find_pose(inside.unflatten(2, grid), outside, matches.superpoints, batch.K, prior, gravity, seed,
-                       matches.valid)
+                       matches.valid, matches.inside.unflatten(1, grid))
     # 2. the fine matches that agree with it
     fine = matches.fine
     points, pixels, weights = (part.flatten(1, 2).float() for part in (fine.points, fine.pixels, fine.weights))

@@ -33,6 +33,7 @@ class GradNormConfig:
     mode: Literal["on", "off", "fixed"] = "on"  # off: every weight is 1; fixed: `weights`
     alpha: float = option(1.5, low=0.0, high=10.0)  # pull towards equal training rates; 0: equal gradient norms only
     lr: float = option(0.025, low=1e-6, high=1.0)  # of the weights
+    every: int = option(1, low=1, high=10**6)  # steps between two looks at the gradients, which cost a third of a step
     weights: dict[str, float] = field(default_factory=dict)  # for `fixed`; a loss left out weighs 1
     pose_from_step: int = option(2000, low=0, high=10**9)  # before, matches are noise and the pose loss means nothing
 

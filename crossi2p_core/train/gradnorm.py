@@ -54,12 +54,12 @@ class GradNorm:
     def update(self, step: int, losses: Mapping[str, float], norms: Mapping[str, float]) -> None:
         """One step of the weights. losses: unweighted; norms: of their unweighted gradients at the shared layer.
 
-        Both finite, of every active loss. The first value of a loss is its L(0).
+        Both finite, of every active loss; without norms the weights stay. The first value of a loss is its L(0).
         """
         active = self.active(step)
         for name in active:
             self.initial.setdefault(name, losses[name])
-        if self.config.mode != "on":
+        if self.config.mode != "on" or not norms:
             return
         weights = self.weights_at(step)
         gradient = weight_gradient(weights, norms, self.rates(losses), self.config.alpha)

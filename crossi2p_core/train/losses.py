@@ -14,6 +14,7 @@ from .targets import MIN_DEPTH_M, Targets, project_one
 
 TEMPERATURE = 0.1  # of the contrastive losses
 PER_PAIR = 256  # superpoints, or superpixels, of each pair that take part in them
+ASTRAY_PX = 32.0  # a match that is farther off is wrong, by how much does not matter
 HEAT_SIGMA = 0.7  # cells of the fine map, of the target around the true pixel
 
 
@@ -72,7 +73,8 @@ def coarse_loss(matches: Matches, targets: Targets) -> Tensor:
 def fine_loss(matches: Matches, targets: Targets, batch: Batch) -> Tensor:
     """Where each point is seen in its window: cross entropy of the heat, and the error of its expectation.
 
-    That error also counts as a Laplace likelihood by the predicted weights, which so learn to be one over it.
+    That error, up to ASTRAY_PX, also counts as a Laplace likelihood by the predicted weights, which so learn to be one
+    over it; there wrong matches take part, which are to weigh little.
     """
     fine = matches.fine
     pixels, usable = fine_truth(matches, targets, batch)
@@ -82,9 +84,8 @@ def fine_loss(matches: Matches, targets: Targets, batch: Batch) -> Tensor:
     heat = -(near * fine.heat).sum(-1) / near.sum(-1).clamp(min=1e-6)
     error = (fine.pixels - pixels).abs()  # (B, K, P, 2) px
     weight = fine.weights.clamp(min=1e-4)
-    spread = (weight * error.detach() - weight.log()).sum(-1)
-    each = heat + 0.25 * error.sum(-1) / step + 0.1 * spread
-    return torch.where(usable, each, 0.0).sum() / usable.sum().clamp(min=1)
+    spread = (weight * error.detach().clamp(max=ASTRAY_PX) - weight.log()).sum(-1)
+    return _mean_of(heat + 0.25 * error.sum(-1) / step, usable) + 0.1 * _mean_of(spread, fine.valid)
 
 
 def fine_truth(matches: Matches, targets: Targets, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -98,6 +99,11 @@ def fine_truth(matches: Matches, targets: Targets, batch: Batch) -> tuple[Tensor
     in_window = ((pixels >= low) & (pixels <= high)).all(dim=-1)
     visible = rows(targets.visible, matches.chosen[..., 0])[..., None]
     return pixels, in_window & visible & fine.valid & (depth > MIN_DEPTH_M)
+
+
+def _mean_of(value: Tensor, where: Tensor) -> Tensor:
+    """Mean where it counts; 0 where nothing does."""
+    return torch.where(where, value, 0.0).sum() / where.sum().clamp(min=1)
 
 
 def soft_cross_entropy(logits: Tensor, right: Tensor) -> Tensor:

@@ -15,13 +15,15 @@ from ..solve.probabilistic.monte_carlo import pose_loss, sample_poses
 from ..solve.probabilistic.problem import make_problem
 from ..solve.probabilistic.start import random_start
 from .config import LOSSES
-from .losses import alignment_loss, coarse_loss, fine_loss
+from .losses import ASTRAY_PX, alignment_loss, coarse_loss, fine_loss
 from .metrics import match_metrics
 from .step import bare
-from .targets import choose_matches, targets_of
+from .targets import MIN_DEPTH_M, choose_matches, project_one, targets_of
 from .task import Terms
 from .views import another_view
 
+MOST_MATCHES = 512  # that the pose loss is made of: its cost grows with them
+FEWEST_MATCHES = 12
 TOLD = 0.75  # share of the fine stage's matches that are given; the others are the network's own, right or wrong
 
 
@@ -73,15 +75,29 @@ def with_wrong_image(batch: Batch) -> Batch:
 def monte_carlo_loss(matches: Matches, batch: Batch) -> Tensor:
     """Minus the log density of the true pose among all poses, given the fine matches; a scalar.
 
-    Divided by the mean weight, as EPro-PnP does by its running mean: growing weights alone would make the gradients
-    grow. The batch's own mean, since a running one would be state outside the network.
+    Of MOST_MATCHES drawn at random, those that are astray by the truth left out: their residuals would drown all
+    others, and that they are to weigh little, `fine_loss` tells them. Divided by the sum of a pair's weights, of which
+    EPro-PnP takes a running mean, so that neither more matches nor growing weights make the gradients grow. The pair's
+    own sum, since a running one would be state outside the network.
     """
     assert batch.T_cam_lidar is not None
-    fine = matches.fine
-    points, pixels, weights = (part.flatten(1, 2).float() for part in (fine.points, fine.pixels, fine.weights))
+    points, pixels, weights = _drawn(matches)
+    truth, depth = project_one(points, batch.T_cam_lidar, batch.K)
+    near = (depth > MIN_DEPTH_M) & ((pixels.detach() - truth).abs().amax(dim=-1) < ASTRAY_PX)
+    weights = weights * near[..., None]
     with torch.autocast(points.device.type, enabled=False):
         problem = make_problem(points, pixels, weights, batch.K)
         solution = random_start(problem, candidates=0, given=batch.T_cam_lidar[:, None])
         loss = pose_loss(problem, batch.T_cam_lidar, sample_poses(problem, solution))
-    usable = loss.isfinite()
-    return torch.where(usable, loss, 0.0).sum() / usable.sum().clamp(min=1) / weights.detach().mean().clamp(min=1e-6)
+    usable = loss.isfinite() & (near.sum(dim=1) >= FEWEST_MATCHES)
+    scale = weights.detach().sum(dim=(1, 2)).clamp(min=1.0)
+    return torch.where(usable, loss / scale, 0.0).sum() / usable.sum().clamp(min=1)
+
+
+def _drawn(matches: Matches) -> tuple[Tensor, Tensor, Tensor]:
+    """Points (B, n, 3), pixels (B, n, 2) and weights (B, n, 2) of up to MOST_MATCHES fine matches, in float32."""
+    fine = matches.fine
+    every = [part.flatten(1, 2).float() for part in (fine.points, fine.pixels, fine.weights)]
+    kept = torch.randperm(every[0].shape[1], device=every[0].device)[:MOST_MATCHES]
+    points, pixels, weights = (part[:, kept] for part in every)
+    return points, pixels, weights

@@ -25,7 +25,7 @@ class Numbers:
     """Of one step, means over its batches and all processes: floats by name."""
 
     losses: dict[str, float]
-    norms: dict[str, float]  # of the unweighted gradients at the shared layers
+    norms: dict[str, float]  # of the unweighted gradients at the shared layers; empty where nobody looked
     metrics: dict[str, float]
     gradient: float  # norm of the whole gradient before it was clipped
     stop: float  # above 0 where any process was asked to stop
@@ -37,10 +37,11 @@ class Numbers:
 
 
 def gradients(model: nn.Module, task: Task, stream: Iterator[Example], weights: dict[str, float],
-              config: TrainConfig, world: World, stop: bool) -> tuple[Numbers, list[str]]:
+              config: TrainConfig, world: World, look: bool, stop: bool) -> tuple[Numbers, list[str]]:
     """Leaves in the model the clipped gradient of a step, and returns what describes it, and notes on frames left out.
 
-    weights: of the active losses. GradNorm's gradient norms are those of the last batch. One copy from the device.
+    weights: of the active losses. look: measure GradNorm's gradient norms, which are those of the last batch. One copy
+    from the device.
     """
     parts: list[dict[str, Tensor]] = []
     notes: list[str] = []
@@ -49,7 +50,7 @@ def gradients(model: nn.Module, task: Task, stream: Iterator[Example], weights: 
         notes += example.left_out
         last = number == config.accumulate - 1
         with contextlib.nullcontext() if last else _without_exchange(model):
-            parts.append(_backward(model, task, example.batch, weights, config, world, last))
+            parts.append(_backward(model, task, example.batch, weights, config, world, look and last))
     means = {name: torch.stack([part[name] for part in parts if name in part]).mean() for name in parts[-1]}
     means["gradient"] = nn.utils.clip_grad_norm_(model.parameters(), config.clip).detach()
     means["stop"] = torch.tensor(float(stop), device=world.device)
@@ -57,13 +58,13 @@ def gradients(model: nn.Module, task: Task, stream: Iterator[Example], weights: 
 
 
 def _backward(model: nn.Module, task: Task, batch: Any, weights: dict[str, float], config: TrainConfig, world: World,
-              last: bool) -> dict[str, Tensor]:
+              look: bool) -> dict[str, Tensor]:
     """Adds the gradient of one batch; returns its numbers, still on the device."""
     with autocast(config, world):
         terms = task.terms(model, batch, tuple(weights))
     found = {f"loss {name}": loss for name, loss in terms.losses.items()}
     found |= {f"metric {name}": value for name, value in terms.metrics.items()}
-    if last:
+    if look:
         norms = gradient_norms(terms.losses, task.shared_layers(bare(model)))
         found |= {f"norm {name}": norm for name, norm in norms.items()}
     (total(terms.losses, weights) / config.accumulate).backward()

@@ -86,7 +86,7 @@ class Trainer:
                 weights = self.gradnorm.weights_at(self.step)
                 model.train()
                 numbers, notes = gradients(model, self.task, data, weights, self.config, self.world,
-                                           interruption.signal is not None)
+                                           self.step % self.config.gradnorm.every == 0, interruption.signal is not None)
                 # 3. weights, their average, the balance of the losses
                 self._apply(numbers, lr)
                 # 4. what the log and the monitor want to know
