@@ -1,21 +1,29 @@
-"""The facade: load once, register many. What the command line, the ROS node and users call."""
+"""The facade: load once, register many. What the command line, the ROS node and users call.
+
+With weights, the network gives the start where there is no prior, or only a wide one; the refinement has the last word.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from .config import load_config
+from .config import load_config, option
 from .errors import InputError
 from .geometry import se3
+from .matcher import Estimate, Matcher
 from .refine.align import Alignment, align
 from .refine.config import RefineConfig
 from .types import Prior, Registration, Sample
+
+MOST_ESTIMATES = 5  # samples of one rig that the network looks at; the surest answer counts
+SURE_MARGIN = 10.0  # log odds between the network's best pose and any other; random weights reach 3
+START_DEG, START_M = (2.0, 10.0), (0.2, 0.5)  # bounds of what the refinement is asked to search from there
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,9 @@ class RegistrarConfig:
     """All settings of a registration."""
 
     refine: RefineConfig = field(default_factory=RefineConfig)
+    weights: str | None = None  # a checkpoint of `crossi2p train`; empty: no network
+    trusted_deg: float = option(5.0, low=0.0, high=180.0)  # a prior within these bounds needs no network
+    trusted_m: float = option(0.25, low=0.0, high=1000.0)
 
 
 class Registrar:
@@ -33,23 +44,57 @@ class Registrar:
     """
 
     def __init__(self, config: RegistrarConfig | Mapping[str, Any] | str | Path | None = None,
-                 device: str = "auto") -> None:
+                 device: str = "auto", weights: str | Path | None = None) -> None:
+        """weights: instead of those that the config names."""
         self.config = config if isinstance(config, RegistrarConfig) else load_config(RegistrarConfig, config)
         self.device = _choose_device(device)
+        named = weights if weights is not None else self.config.weights
+        self.matcher = None if named is None else Matcher(named, self.device)
 
     def register(self, sample: Sample, prior: Prior | np.ndarray | None = None) -> Registration:
         """The extrinsic of one sample.
 
-        prior: a guess with its bounds, a bare (4, 4) T_cam_lidar (bounds 2 deg / 0.2 m), or None for the sample's own
-        extrinsic. Raises InputError where there is none or where it is no rigid transform; a frame that cannot be
-        registered is no error but a Registration with status `failed`, the prior handed on.
+        prior: a guess with its bounds, a bare (4, 4) T_cam_lidar (bounds 2 deg / 0.2 m), or None: no guess at all where
+        there is a network, else the sample's own extrinsic. Raises InputError where there is none or where it is no
+        rigid transform; a frame that cannot be registered is no error but a Registration with status `failed`, the
+        start handed on.
         """
         return self.register_joint([sample], prior)
 
     def register_joint(self, samples: Sequence[Sample], prior: Prior | np.ndarray | None = None) -> Registration:
         """One extrinsic for several samples that share a rig; prior and errors as in `register`."""
         _check_one_rig(samples)
-        return _as_registration(align(samples, _as_prior(prior, samples[0]), self.config.refine, self.device))
+        # 1. the guess, as far as there is one
+        given = None if prior is None and self.matcher is not None else _as_prior(prior, samples[0])
+        # 2. the network's, where that is not good enough
+        if self.matcher is None or (given is not None and self._is_near(given)):
+            assert given is not None
+            return _as_registration(align(samples, given, self.config.refine, self.device))
+        estimates = [self.matcher.estimate(sample, given) for sample in samples[:MOST_ESTIMATES]]
+        surest = max(estimates, key=lambda estimate: estimate.margin)
+        # 3. from there by direct alignment, which also judges
+        found = _as_registration(align(samples, _start(surest), self.config.refine, self.device))
+        return _doubting(replace(found, timings=surest.timings | found.timings), surest)
+
+    def _is_near(self, prior: Prior) -> bool:
+        """The refinement gets there from such a prior by itself."""
+        return prior.max_deg <= self.config.trusted_deg and prior.max_m <= self.config.trusted_m
+
+
+def _start(estimate: Estimate) -> Prior:
+    """The network's answer as a prior: three sigma of it, within what the refinement can search."""
+    sigma = np.sqrt(np.clip(np.diag(estimate.covariance), 0, None))
+    degrees, metres = 3 * np.degrees(np.linalg.norm(sigma[:3])), 3 * np.linalg.norm(sigma[3:])
+    return Prior(estimate.T_cam_lidar, float(np.clip(degrees, *START_DEG)), float(np.clip(metres, *START_M)))
+
+
+def _doubting(found: Registration, estimate: Estimate) -> Registration:
+    """An answer is only as sure as its start: the refinement finds the best pose nearby, right or wrong."""
+    if found.status != "ok" or estimate.margin >= SURE_MARGIN:
+        return found
+    return replace(found, status="uncertain", reason=(
+        f"{found.reason}; but the network was not sure where to start: its pose beats others by {estimate.margin:.1f}, "
+        f"{SURE_MARGIN:g} are asked; give a prior, or more frames"))
 
 
 def _choose_device(name: str) -> torch.device:

@@ -47,6 +47,10 @@ def register(
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
     config: Annotated[Path | None, typer.Option(
         "--config", metavar="FILE", show_default=False, help="Settings of the registrar (YAML).")] = None,
+    weights: Annotated[Path | None, typer.Option(
+        "--weights", metavar="FILE", show_default=False,
+        help="A checkpoint of crossi2p train: with a start that may be more than 5 deg or 25 cm wrong (--search), the "
+             "network looks for a better one first.")] = None,
 ) -> None:
     """Find where the camera sits relative to the LiDAR, and say how sure that is.
 
@@ -61,7 +65,7 @@ def register(
     chosen = select_frames(opened, frames)
     from ..registrar import Registrar  # loads torch: not before the rest of the input is known to be usable
 
-    registrar = Registrar(config, device)
+    registrar = Registrar(config, device, weights)
     with staged_folder(out) as folder:
         run = _register_jointly if joint else _register_each
         records = run(opened, chosen, starts, registrar, folder)

@@ -1,0 +1,79 @@
+"""The network at work: weights loaded once, then a rough extrinsic for any sample, with a prior or without."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .config import load_config
+from .errors import InputError
+from .model.config import NetworkConfig
+from .model.inputs import make_batch
+from .model.network import Network
+from .solve.from_matches import poses_from_matches
+from .solve.probabilistic.hypotheses import Gravity
+from .train import checkpoint
+from .types import Prior, Sample
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the network makes of one sample.
+
+    T_cam_lidar: (4, 4). covariance: (6, 6) as in `Registration`. margin: by how much the pose beats any other; near 0
+    is a guess. matches, inliers: fine matches, and those that agree with the pose. error_px: their median reprojection
+    error, at the network's image size. timings: seconds per stage.
+    """
+
+    T_cam_lidar: np.ndarray
+    covariance: np.ndarray
+    margin: float
+    matches: int
+    inliers: int
+    error_px: float
+    timings: dict[str, float]
+
+
+class Matcher:
+    """A trained network. Raises InputError for weights that cannot be read or do not fit."""
+
+    def __init__(self, weights: str | Path, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        kept = checkpoint.load(weights, training=False)
+        settings = kept.config.get("network") if isinstance(kept.config, dict) else None
+        if not isinstance(settings, dict):
+            raise InputError(f"{weights} does not say which network it is of; give a checkpoint of crossi2p train")
+        self.config = load_config(NetworkConfig, settings)
+        network = Network(self.config)
+        checkpoint.load_weights(network, kept.weights, str(weights))
+        # A convolution is faster over channels that lie side by side, on GPUs and CPUs alike.
+        self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._half = self.device.type == "cuda" or torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+    def estimate(self, sample: Sample, prior: Prior | None = None, gravity: Gravity | None = None,
+                 seed: int = 0) -> Estimate:
+        """The pose of one sample; within the bounds of the prior where there is one.
+
+        Raises InputError for a sample that the network cannot take.
+        """
+        times = [time.perf_counter()]
+        # 1. what the network takes
+        batch = make_batch(sample, self.config, rng=np.random.default_rng(seed)).to(self.device)
+        times.append(time.perf_counter())
+        # 2. what it says
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
+            matches = self.network(batch)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        times.append(time.perf_counter())
+        # 3. the pose that follows
+        found = poses_from_matches(matches, batch, self.config.grid, prior, gravity, seed)
+        pose, covariance = (part[0].double().cpu().numpy() for part in (found.T, found.covariance))
+        times.append(time.perf_counter())
+        stages = dict(zip(("network input", "network", "network pose"), np.diff(times).tolist(), strict=True))
+        return Estimate(pose, covariance, float(found.margin[0]), int(found.matches[0]), int(found.inliers[0]),
+                        float(found.error_px[0]), stages)

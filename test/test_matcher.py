@@ -1,0 +1,74 @@
+"""Weights at work: loaded, refused, and what the Registrar does with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_network import SMALL
+
+from crossi2p_core.config import dump_config
+from crossi2p_core.datasets import open_source
+from crossi2p_core.errors import InputError
+from crossi2p_core.geometry import se3
+from crossi2p_core.matcher import Matcher
+from crossi2p_core.model.config import NetworkConfig
+from crossi2p_core.model.network import Network
+from crossi2p_core.registrar import Registrar
+from crossi2p_core.safe_yaml import parse_yaml
+from crossi2p_core.train.checkpoint import Checkpoint, save
+from crossi2p_core.types import Prior, Sample
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of random weights."""
+    torch.manual_seed(0)
+    return write(tmp_path_factory.mktemp("weights"), {"network": parse_yaml(dump_config(SMALL), "the settings")})
+
+
+def write(folder: Path, config: dict) -> Path:
+    torch.manual_seed(0)
+    return save(folder, Checkpoint(1, config, {}, "", Network(SMALL).state_dict(), {}, {}, None), keep=1)
+
+
+@pytest.fixture(scope="module")
+def sample() -> Sample:
+    return open_source("synthetic:street?seed=2&frames=1&camera=kitti&lidar=hdl64")[0]
+
+
+def test_an_estimate_is_a_pose_within_the_prior(weights: Path, sample: Sample) -> None:
+    matcher = Matcher(weights)
+    assert matcher.config == SMALL
+    free = matcher.estimate(sample)
+    se3.check_transform(free.T_cam_lidar, "the estimate")
+    assert free.covariance.shape == (6, 6) and set(free.timings) == {"network input", "network", "network pose"}
+    prior = Prior(np.asarray(sample.T_cam_lidar), 3.0, 0.3)
+    held = matcher.estimate(sample, prior)
+    assert se3.rotation_error_deg(held.T_cam_lidar, prior.T_cam_lidar) < 3.1
+    np.testing.assert_array_equal(matcher.estimate(sample, prior).T_cam_lidar, held.T_cam_lidar)
+
+
+def test_a_near_prior_needs_no_network_and_no_prior_needs_one(weights: Path, sample: Sample) -> None:
+    registrar = Registrar(device="cpu", weights=weights)
+    near = registrar.register(sample, Prior(np.asarray(sample.T_cam_lidar), 2.0, 0.2))
+    assert near.status == "ok" and "network" not in near.timings
+    for prior in (None, Prior(np.asarray(sample.T_cam_lidar), 20.0, 1.0)):
+        lost = registrar.register(sample, prior)  # random weights: it must not be believed
+        assert "network" in lost.timings and lost.status in ("failed", "uncertain")
+
+
+def test_without_weights_a_missing_prior_is_the_samples_own(sample: Sample) -> None:
+    assert Registrar(device="cpu").register(sample).status == "ok"
+
+
+def test_weights_that_cannot_be_used_are_named(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere"):
+        Matcher(tmp_path / "nowhere.safetensors")
+    with pytest.raises(InputError, match="does not say which network"):
+        Matcher(write(tmp_path / "nameless", {}))
+    other = parse_yaml(dump_config(NetworkConfig()), "the settings")
+    with pytest.raises(InputError, match="is of another network"):
+        Matcher(write(tmp_path / "other", {"network": other}))
