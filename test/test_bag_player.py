@@ -56,15 +56,16 @@ def recorded(bag: Path, topic: str) -> list[bytes]:
 
 
 def test_every_message_arrives_byte_by_byte_when_it_is_due_and_the_clock_runs(bag: Path) -> None:
-    ear, said = played(bag, "--clock", "--rate", 0.5)
+    rate = 0.25
+    ear, said = played(bag, "--clock", "--rate", rate)
     for topic in CLASSES:
         assert ear.of(topic) == recorded(bag, topic), topic
     arrivals = ear.arrivals(CLOUDS)
-    assert arrivals[-1] - arrivals[0] == pytest.approx(0.4 / 0.5, abs=0.2)
+    assert arrivals[-1] - arrivals[0] > 0.5 * 0.4 / rate  # the first may be late on a busy machine; at rate 1 it is 0.4
     first, last = BagFile(bag).span()
     assert ear.times == sorted(ear.times) and first <= ear.times[0] and ear.times[-1] <= last + 10**9
     ticks = np.diff([t for t in ear.times if t > first])
-    assert len(ticks) > 40 and np.median(ticks) == pytest.approx(10**9 * 0.5 / 100, rel=0.3)
+    assert len(ticks) > 40 and np.median(ticks) == pytest.approx(10**9 * rate / 100, rel=0.3)
     assert "finished: 21 messages sent" in said and "\r" not in said
 
 
