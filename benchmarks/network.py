@@ -32,6 +32,7 @@ from crossi2p_core.model.point_pyramid import build_pyramid
 from crossi2p_core.solve.from_matches import poses_from_matches
 
 REPEATS = 7
+PATIENCE_S = 10.0
 CASES = (("light", 8192), ("light", 20480), ("light", 40960), ("full", 20480), ("full", 40960))
 BATCHES = (1, 4, 16)
 TABLE = Path(__file__).parent.parent / "docs" / "network_cost.md"
@@ -115,13 +116,14 @@ def stage_milliseconds(network: Network, batch: Batch, device: str) -> dict[str,
 
 
 def milliseconds(work: Callable[[], Any], device: str) -> float:
-    """Median of REPEATS, after one to warm up."""
-    times = []
-    for _ in range(REPEATS + 1):
+    """Median of REPEATS, fewer where that would take longer than PATIENCE_S, after one to warm up."""
+    times: list[float] = []
+    work()
+    while not times or (len(times) < REPEATS and sum(times) < PATIENCE_S):
         begin = now(device)
         work()
         times.append(now(device) - begin)
-    return 1e3 * statistics.median(times[1:])
+    return 1e3 * statistics.median(times)
 
 
 def now(device: str) -> float:
