@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 
 import rclpy
+import torch
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.context import Context
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -34,6 +36,7 @@ from .services import Services
 from .worker import Worker
 
 NAME = "register_node"
+PATIENCE = 3  # times that a new configure waits for the worker of the former one to end
 LOOK_UP_S = 0.1  # how often it is seen whether the process shall end
 
 
@@ -52,17 +55,21 @@ class RegisterNode(LifecycleNode):
         self.outputs: Outputs | None = None
         self.worker: Worker | None = None
         self.services_offered: Services | None = None
+        self.buffer = Buffer(node=self)  # one for good: upstream's offers a service that it never withdraws
+        self._ending: Worker | None = None  # of before, and perhaps still at it: a registration cannot be broken off
         self.cannot_configure = ""
         self.diagnostics = Diagnostics(self, self._snapshot, lambda: self.settings)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the Registrar, begin to warm it up, and offer topics and services."""
         self.cannot_configure = ""
+        if self._ending is not None and not any(self._ending.stop() for _ in range(PATIENCE)):
+            return self._failed("a registration of before is still being computed; configure again in a moment")
         try:
             # 1. what computes
             self.registrar = Registrar(self.settings.config_file or None, self.settings.device)
             # 2. what is known of frames, and where the start comes from
-            self.buffer = Buffer(node=self)
+            self.buffer.clear()
             self.listener = TransformListener(self.buffer, self)
             self.reference = Reference(self._settings, self.buffer)
             self.repair = Repair(self._settings, self.reference)
@@ -76,18 +83,24 @@ class RegisterNode(LifecycleNode):
             self.services_offered = Services(self, self._settings, self.worker, self.ledger, self.reference,
                                              why_no_pairs=self._why_no_pairs, forget=self._forget)
         except InputError as error:
-            self.cannot_configure = str(error)
-            self.get_logger().error(f"cannot configure: {error}")
-            self._release()
-            return TransitionCallbackReturn.FAILURE
+            return self._failed(str(error))
+        except Exception as error:  # rclpy would fall silent about it
+            self.get_logger().error(traceback.format_exc())
+            return self._failed(f"{type(error).__name__}: {error}")
         self.get_logger().info(f"computing on {self.registrar.device}; {describe()}")
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe, and take pairs."""
         assert self.worker is not None
+        self.cannot_configure = ""
+        try:
+            self.inputs = Inputs(self, self._settings, self.worker.offer, self.ledger.count, self.worker.forget)
+        except Exception as error:  # rclpy would fall silent about it
+            self.get_logger().error(traceback.format_exc())
+            self.cannot_configure = f"{type(error).__name__}: {error}"
+            return TransitionCallbackReturn.FAILURE
         self.worker.activate()
-        self.inputs = Inputs(self, self._settings, self.worker.offer, self.ledger.count, self.worker.forget)
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -114,6 +127,13 @@ class RegisterNode(LifecycleNode):
         """Release everything and leave the graph."""
         self._release()
         self.destroy_node()
+
+    def _failed(self, reason: str) -> TransitionCallbackReturn:
+        """Say why it cannot be configured, and release what already stands."""
+        self.cannot_configure = reason
+        self.get_logger().error(f"cannot configure: {reason}")
+        self._release()
+        return TransitionCallbackReturn.FAILURE
 
     def _settings(self) -> Settings:
         """The settings of this moment; set by services, read by all threads."""
@@ -169,12 +189,14 @@ class RegisterNode(LifecycleNode):
         if self.services_offered is not None:
             self.services_offered.close()
         if self.worker is not None:
-            self.worker.stop()
+            self._ending = None if self.worker.stop() else self.worker
         if self.outputs is not None:
             self.outputs.close()
             self.listener.unregister()
         self.services_offered = self.worker = self.outputs = self.registrar = None
         self.ledger.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def _snapshot(self) -> Snapshot:
         """The node at this moment, for the diagnostics."""
@@ -196,7 +218,7 @@ class RegisterNode(LifecycleNode):
             inputs.why_no_pairs() if inputs else "", ledger.missing, self.outputs.tf.problem, ledger.last,
             ledger.last_valid, self._deviation(), self.reference.accepted,
             {stream.name: stream.rate(now) for stream in streams}, counts, tuple(ledger.refused()),
-            ledger.last_refusal)
+            ledger.last_refusal, self.cannot_configure)
 
     def _deviation(self) -> tuple[float, float] | None:
         """Degrees and centimetres of the last valid answer from the present reference."""

@@ -59,9 +59,10 @@ class Outputs:
     def catch_up(self) -> None:
         """Draw the last outcome for those who have begun to listen since."""
         for publisher, draw in self._pictures:
-            if self._last is not None and publisher in self._undrawn and publisher.get_subscription_count():
+            last = self._last  # another thread may forget it meanwhile
+            if last is not None and publisher in self._undrawn and publisher.get_subscription_count():
                 self._undrawn.discard(publisher)
-                publisher.publish(draw(self._last))
+                publisher.publish(draw(last))
 
     def forget(self) -> None:
         """The last outcome counts no more."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from crossi2p_core.errors import InputError
 if TYPE_CHECKING:
     from rclpy.node import Node
 
+TOPIC = re.compile(r"(~/|/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 GROUPS = ("qos", "sync", "prior", "tf", "gate", "warn", "repair")
 
 
@@ -112,6 +114,11 @@ class Settings:
         if self.tf_parent and self.prior_source == "tf":
             raise InputError("with an edge of its own (tf.parent, tf.child) the node would start from its own answer; "
                              "set prior.source to file or parameters")
+        for name, topic in (("image_topic", self.image_topic), ("cloud_topic", self.cloud_topic),
+                            ("camera_info_topic", self.camera_info_topic or "/empty")):
+            if not TOPIC.fullmatch(topic):
+                raise InputError(f"{name} {topic!r} is no name of a topic; write words of letters, digits and _, "
+                                 "with single slashes between")
         if self.prior_source == "file" and not self.prior_file:
             raise InputError("prior.source is file but prior.file is empty; name the file")
         if not self.save_path.endswith((".yaml", ".yml")):

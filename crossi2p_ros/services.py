@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
 from std_srvs.srv import Trigger
@@ -20,6 +21,8 @@ from .prior import Reference
 from .saved_files import save
 from .worker import Worker
 
+ANSWER_S = 0.1  # how often a withdrawn ~/calibrate looks whether all have their answer
+
 
 class Services:
     """What an operator asks of the node. Every answer says in words what was done, or why not."""
@@ -29,6 +32,7 @@ class Services:
         """forget: called when results are to count no more."""
         self._node, self._settings, self._worker, self._ledger = node, settings, worker, ledger
         self._reference, self._why_no_pairs, self._forget = reference, why_no_pairs, forget
+        self._pending = 0  # calls of ~/calibrate that wait for their answer
         # A group of its own: while ~/calibrate waits for the worker, every other callback goes on.
         self._services = [node.create_service(Trigger, interface.CALIBRATE.name, self._calibrate,
                                               callback_group=ReentrantCallbackGroup())]
@@ -36,12 +40,31 @@ class Services:
             (interface.SAVE, self._save), (interface.RESET, self._reset), (interface.ACCEPT, self._accept))]
 
     def close(self) -> None:
-        """Withdraw the services."""
-        for service in self._services:
+        """Withdraw the services; ~/calibrate once those who wait for it have their answer: rclpy cannot bear less."""
+        calibrate, *others = self._services
+        for service in others:
             self._node.destroy_service(service)
+        if not self._pending:
+            self._node.destroy_service(calibrate)
+            return
+
+        def withdraw() -> None:
+            if not self._pending:
+                timer.cancel()
+                self._node.destroy_service(calibrate)
+                self._node.destroy_timer(timer)
+
+        timer = self._node.create_timer(ANSWER_S, withdraw, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     async def _calibrate(self, request: Any, response: Any) -> Any:
         """Register the newest pairs now; answers when that is done, and spins the node meanwhile."""
+        self._pending += 1
+        try:
+            return await self._calibrated(response)
+        finally:
+            self._pending -= 1
+
+    async def _calibrated(self, response: Any) -> Any:
         done: Future = Future(executor=self._node.executor)
         done.add_done_callback(lambda _: None)  # a future wakes its executor only to call somebody
         if not self._worker.calibrate(done.set_result):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from .outcome import Outcome
 from .ros_compat.tf2 import Buffer, StaticTransformBroadcaster, TransformException
 
 SUFFIX = "_registered"
+SENT_KEPT = 100  # of our own links, to be known again when they come back
 Numbers = tuple[str, float, float, float, float, float, float, float]
 
 
@@ -34,7 +37,9 @@ class TransformOwner:
         """parent, child: the edge to own; both empty: a frame of its own."""
         self._node, self._buffer, self._parent, self._child = node, buffer, parent, child
         self._make = LiveMessages()
-        self._sent: set[Numbers] = set()
+        self._lock = RLock()  # the worker publishes, the executor hears
+        self._closed = False
+        self._sent: deque[Numbers] = deque(maxlen=SENT_KEPT)
         self._foreign: dict[str, str] = {}  # child -> parent, of links that others publish
         self._broadcaster: StaticTransformBroadcaster | None = None
         self._mine = child
@@ -50,20 +55,23 @@ class TransformOwner:
         except (InputError, TransformException) as error:
             self.problem = f"TF is not published: {error}"
             return
-        self._mine = message.child_frame_id
-        if self._refuse():
-            return
-        self.problem = ""
-        self._sent.add(_numbers(message))
-        if self._broadcaster is None:
-            self._broadcaster = StaticTransformBroadcaster(self._node)
-        self._broadcaster.sendTransform(message)
+        with self._lock:
+            self._mine = message.child_frame_id
+            if self._closed or self._refuse():
+                return
+            self.problem = ""
+            self._sent.append(_numbers(message))
+            if self._broadcaster is None:
+                self._broadcaster = StaticTransformBroadcaster(self._node)
+            self._broadcaster.sendTransform(message)
 
     def close(self) -> None:
         """Take the link out of the tree, for those who come later."""
         for ear in self._ears:
             self._node.destroy_subscription(ear)
-        self._withdraw()
+        with self._lock:
+            self._closed = True
+            self._withdraw()
 
     def _message(self, outcome: Outcome) -> TransformStamped:
         T_lidar_cam = se3.inverse(outcome.registration.T_cam_lidar)
@@ -92,11 +100,12 @@ class TransformOwner:
 
     def _hear(self, message: TFMessage) -> None:
         """Remember who else gives a frame a parent; what we sent ourselves comes back to the last digit."""
-        for transform in message.transforms:
-            if _numbers(transform) not in self._sent:
-                self._foreign[transform.child_frame_id.lstrip("/")] = transform.header.frame_id.lstrip("/")
-        if self._broadcaster is not None:
-            self._refuse()
+        with self._lock:
+            for transform in message.transforms:
+                if _numbers(transform) not in self._sent:
+                    self._foreign[transform.child_frame_id.lstrip("/")] = transform.header.frame_id.lstrip("/")
+            if self._broadcaster is not None:
+                self._refuse()
 
     def _refuse(self) -> bool:
         """Whether someone else owns our frame; then nothing of ours stays in the tree."""

@@ -22,6 +22,7 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.time import Time
 from registering import CAMERA, LIDAR, ROOT, Sensors, own_network, registering, running_node
+from std_srvs.srv import Trigger
 
 from crossi2p_core.calibration_file import read_extrinsic
 from crossi2p_core.datasets import open_source
@@ -150,6 +151,23 @@ def test_every_transition_and_an_interruption_take_less_than_two_seconds(sample:
         assert time.monotonic() - begin < WITHIN_S
 
 
+def test_whoever_waits_for_a_calibration_is_answered_when_the_node_is_taken_apart(sample: Sample,
+                                                                                  prior: np.ndarray) -> None:
+    network = own_network()
+    with running_node("robot", network) as (node, spin_until), \
+            registering(network, autostart="true", mode="manual") as process:
+        robot = Sensors(node, spin_until, sample)
+        robot.tell_prior(prior)
+        assert robot.sending_until(lambda: robot.says("call ~/calibrate")), robot.said
+        client = node.create_client(Trigger, "/register_node/calibrate")
+        assert spin_until(client.service_is_ready)
+        waiting = [client.call_async(Trigger.Request()) for _ in range(2)]
+        assert robot.ask_state(Transition.TRANSITION_DEACTIVATE) and robot.ask_state(Transition.TRANSITION_CLEANUP)
+        assert spin_until(lambda: all(each.done() for each in waiting)), "nobody answered"
+        assert spin_until(lambda: node.count_services("/register_node/calibrate") == 0)
+        assert process.poll() is None and robot.ask_state(Transition.TRANSITION_CONFIGURE)
+
+
 def test_a_node_that_cannot_be_configured_says_so_and_waits(sample: Sample) -> None:
     network = own_network()
     with running_node("robot", network) as (node, spin_until), \
@@ -160,7 +178,8 @@ def test_a_node_that_cannot_be_configured_says_so_and_waits(sample: Sample) -> N
 
 
 @pytest.mark.parametrize(("parameter", "words"), [("mode:=sometimes", "one of continuous, periodic, manual"),
-                                                  ("sync.slop:=99.0", "sync.slop"), ("frames:=many", "INTEGER")])
+                                                  ("sync.slop:=99.0", "sync.slop"), ("frames:=many", "INTEGER"),
+                                                  ("image_topic:=/front//image", "no name of a topic")])
 def test_parameters_that_cannot_be_had_are_one_sentence(parameter: str, words: str) -> None:
     ended = subprocess.run([sys.executable, "-m", "crossi2p_ros.register_node", "--ros-args", "-p", parameter],
                            text=True, capture_output=True, timeout=60, cwd=ROOT, env=os.environ | own_network())
