@@ -26,7 +26,7 @@ SMALL = load_config(NetworkConfig, {
     "image": {"block": "basic", "layers": [1, 1, 1, 1], "width": 16, "norm": "group", "dim": 32, "fine_dim": 16,
               "fine_stride": 4},
     "points": {"points": 1800, "ratio": 3, "neighbours": 8, "dims": [16, 32, 32], "dynamic_layers": 1, "fine_dim": 16,
-               "fine_level": 1},
+               "fine_level": 0},
     "coarse": {"dim": 32, "heads": 2, "layers": 1},
     "fine": {"dim": 32, "heads": 2, "layers": 1, "matches": 40, "points": 4, "window": 6}})
 
@@ -119,7 +119,7 @@ def perfect(batch: Batch, said: Matches, pixel_noise: float = 0.0) -> Matches:
     similarity = (targets.overlap + 1e-4).log() * 2
     in_view = torch.where(targets.visible, 4.0, -4.0)
     scores = replace(said.scores, similarity=similarity, in_view=in_view)
-    superpoint = targets.in_view.topk(SMALL.fine.matches, dim=1).indices
+    superpoint = targets.visible.float().topk(SMALL.fine.matches, dim=1).indices
     points = batch.cloud.xyz[-1].gather(1, superpoint[..., None].expand(-1, -1, 3))[:, :, None]
     assert batch.T_cam_lidar is not None
     pixels = project_one(points[:, :, 0], batch.T_cam_lidar, batch.K)[0][:, :, None]
@@ -140,7 +140,7 @@ def test_true_matches_give_the_true_pose(batch: Batch, network: Network) -> None
     assert batch.T_cam_lidar is not None
     for degrees, metres in errors(found.T, batch.T_cam_lidar):
         assert degrees < 0.05 and metres < 0.02
-    assert (found.inliers > 30).all() and (found.error_px < 0.2).all()
+    assert (found.inliers > 20).all() and (found.error_px < 0.2).all()
 
 
 def test_the_covariance_of_a_pose_from_matches_covers_its_error(batch: Batch, network: Network) -> None:

@@ -140,4 +140,6 @@ def test_a_fine_match_is_the_mean_over_the_window_around_its_superpixel() -> Non
 
 def test_mixed_precision_moves_a_fine_match_by_a_fraction_of_a_pixel() -> None:
     exact, mixed = fine_stage()[2], fine_stage(bf16=True)[2]
+    assert mixed.heat.dtype == torch.float32
+    torch.testing.assert_close(mixed.heat.exp().sum(-1), torch.ones(1, 3, 3), rtol=0, atol=1e-5)
     assert (exact.pixels - mixed.pixels).abs().max() < 0.5

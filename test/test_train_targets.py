@@ -37,13 +37,14 @@ def test_overlap_is_spread_to_the_nearest_superpixels_by_distance() -> None:
     torch.testing.assert_close(overlap[2, 3:5], torch.tensor([0.75, 0.25]), rtol=1e-4, atol=1e-4)
     assert torch.allclose(overlap.sum(), torch.tensor(1.0))
     torch.testing.assert_close(targets.centres[0, 0], torch.tensor([29.5, 19.5]))
+    assert targets.covered[0].view(GRID).nonzero().tolist() == [[2, 3], [2, 4]]
 
 
-def test_overlap_is_the_share_of_a_superpoint_that_is_seen() -> None:
-    xyz = torch.tensor([seen_at(20, 20, 10.0), seen_at(60, 40, 10.0), seen_at(-50, 20, 10.0), [0.0, 0.0, -10.0]])
-    targets = targets_of(batch_of(xyz, torch.tensor([0, 0, 0, 0])), GRID)
-    assert targets.in_view[0, 0].item() == 0.5 and targets.seen[0].tolist() == [True, True, False, False]
-    assert not targets.visible[0, 0] and not targets.covered.any()
+def test_a_superpoint_is_seen_where_its_own_point_is() -> None:
+    xyz = torch.tensor([seen_at(20, 20, 10.0), seen_at(-50, 20, 10.0), [0.0, 0.0, -10.0]])
+    targets = targets_of(batch_of(xyz, torch.tensor([0, 1, 2])), GRID)
+    assert targets.visible[0].tolist() == [True, False, False]
+    torch.testing.assert_close(targets.overlap.sum(dim=2)[0], torch.tensor([1.0, 0.0, 0.0]))
 
 
 def test_what_is_hidden_is_not_seen() -> None:

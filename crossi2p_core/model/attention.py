@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -62,6 +63,13 @@ class TwoWayLayer(nn.Module):
         points = self.points_cross(points, image, inside)
         image = self.image_cross(image, points, valid)
         return points, image
+
+
+def cosines(x: Tensor, y: Tensor) -> Tensor:
+    """(B, N, M) cosines of rows x (B, N, dim) and y (B, M, dim), in float32 whatever the precision around."""
+    with torch.autocast(x.device.type, enabled=False):
+        x, y = (functional.normalize(each.float(), dim=-1) for each in (x, y))
+        return x @ y.transpose(1, 2)
 
 
 def mask_bias(valid: Tensor, like: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .attention import TwoWayLayer, mask_bias
+from .attention import TwoWayLayer, cosines, mask_bias
 from .config import SHARED_DIM, CoarseConfig
 from .rotary import ray_angles, superpixel_phases, superpoint_phases
 
@@ -68,8 +68,7 @@ class CoarseMatcher(nn.Module):
         image_phases = superpixel_phases(K, grid, self.head_dim)
         for layer in self.layers:
             x, y = layer(x, y, valid, inside, point_phases, image_phases)
-        similarity = torch.einsum("bmd,bcd->bmc", *(functional.normalize(z.float(), dim=-1)
-                                                    for z in (self.points_out(x), self.image_out(y))))
+        similarity = cosines(self.points_out(x), self.image_out(y))
         similarity = similarity * self.log_scale.clamp(max=5.0).exp()
         similarity = similarity + mask_bias(valid, similarity)[:, :, None] + mask_bias(inside, similarity)[:, None, :]
         scores = CoarseScores(similarity, self.in_view(x)[..., 0].float() + mask_bias(valid, similarity),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .attention import TwoWayLayer, mask_bias
+from .attention import TwoWayLayer, cosines, mask_bias
 from .config import COARSE_STRIDE, FineConfig, NetworkConfig
 from .gather import rows
 from .rotary import cell_centres
@@ -90,7 +90,7 @@ class FineMatcher(nn.Module):
             p, q = layer(p, q, own, near)
         # 4. where each point is seen, and how sure that is
         heat = self._heat(p, q, near).unflatten(0, chosen.shape[:2])  # (B, K, P, w w)
-        pixels = _expectation(heat, cells)
+        pixels = middle + _expectation(heat, cells - middle)
         weights = functional.softplus(self.certainty(p).float().unflatten(0, chosen.shape[:2]) - 1.0)
         return FineMatches(points, pixels, weights * valid[..., None], heat, cells, valid)
 
@@ -109,11 +109,9 @@ class FineMatcher(nn.Module):
         return cells, rows(fine_map.flatten(2).transpose(1, 2), index), within
 
     def _heat(self, p: Tensor, q: Tensor, within: Tensor) -> Tensor:
-        """(B K, P, w w) log probability of each cell."""
-        similarity = torch.einsum("bpd,bcd->bpc", *(functional.normalize(z.float(), dim=-1)
-                                                    for z in (self.points_out(p), self.image_out(q))))
-        similarity = similarity * self.log_scale.clamp(max=5.0).exp() + mask_bias(within, similarity)[:, None]
-        return similarity.log_softmax(dim=-1)
+        """(B K, P, w w) log probability of each cell, in float32: rounded ones would not sum to one."""
+        similarity = cosines(self.points_out(p), self.image_out(q)) * self.log_scale.clamp(max=5.0).exp()
+        return (similarity + mask_bias(within, similarity)[:, None]).log_softmax(dim=-1)
 
 
 def expected_offsets(points: Tensor, centre: Tensor, K: Tensor) -> Tensor:
@@ -131,12 +129,12 @@ def expected_offsets(points: Tensor, centre: Tensor, K: Tensor) -> Tensor:
     return torch.stack([-left, -delta[..., 2]], dim=-1) * (focal / range_m)[..., None]
 
 
-def _expectation(heat: Tensor, cells: Tensor) -> Tensor:
-    """(B, K, P, 2) mean pixel of log probabilities (B, K, P, w w) over cells (B, K, w w, 2).
+def _expectation(heat: Tensor, offsets: Tensor) -> Tensor:
+    """(B, K, P, 2) mean of offsets (B, K, w w, 2) px by log probabilities (B, K, P, w w).
 
-    No matrix product, which mixed precision would round to two pixels.
+    No matrix product, which mixed precision would round.
     """
-    return (heat.exp()[..., None] * cells[:, :, None]).sum(dim=-2)
+    return (heat.exp()[..., None] * offsets[:, :, None]).sum(dim=-2)
 
 
 def _spread(x: Tensor, like: Tensor) -> Tensor:

@@ -106,12 +106,9 @@ def best_matches(scores: CoarseScores, count: int) -> Tensor:
 
 
 def members_of_superpoints(cloud: PointPyramid, level: int, count: int) -> Tensor:
-    """(B, M, count) indices of points of that level nearest to each superpoint; from level 0 by way of level 1."""
-    middle = cloud.down[-1]  # (B, M, k)
-    if level == 1:
-        return middle[..., :count]
-    branches = max(1, int(count**0.5))
-    return rows(cloud.down[0], middle[..., :branches])[..., :count // branches].flatten(2)
+    """(B, M, count) indices of the points of that level nearest to each superpoint, which is among them."""
+    middle = cloud.down[-1]  # (B, M, k), nearest first
+    return middle[..., :count] if level == 1 else rows(cloud.down[0], middle[..., 0])[..., :count]
 
 
 def cells_inside(inside: Tensor) -> Tensor:

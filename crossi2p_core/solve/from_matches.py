@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..geometry import se3
 from ..model.batch import Batch
 from ..model.network import Matches
 from ..types import Prior
@@ -17,6 +19,7 @@ from .probabilistic.problem import MIN_DEPTH_M, make_problem, project
 AGREE_PX = 12.0  # a fine match this close to where the coarse pose sees its point is believed: 1.5 superpixels
 FEWEST = 12  # such matches below which the coarse pose stands
 ITERATIONS = 10
+NEAR_DEG, NEAR_M = 5.0, 1.0  # by more the fine matches do not correct a coarse pose
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,26 @@ def poses_from_matches(matches: Matches, batch: Batch, grid: tuple[int, int], pr
     # 3. the pose that fits these best
     problem = make_problem(points, pixels, weights * agree[..., None], batch.K)
     polished = levenberg_marquardt(problem, coarse.T, ITERATIONS)
-    enough = (agree.sum(dim=1) >= FEWEST)[:, None, None]
-    T = torch.where(enough, polished.T, coarse.T)
+    still = valid & (_errors(points, pixels, polished.T, batch.K) < AGREE_PX)
+    better = (agree.sum(dim=1) >= FEWEST) & (still.sum(dim=1) >= agree.sum(dim=1)) & _near(polished.T, coarse.T, prior)
+    better = better[:, None, None]
+    T = torch.where(better, polished.T, coarse.T)
     error = _errors(points, pixels, T, batch.K).masked_fill(~agree, torch.nan).nanmedian(dim=1).values
-    return MatchedPoses(T, torch.where(enough, polished.covariance, coarse.covariance), coarse.margin,
+    return MatchedPoses(T, torch.where(better, polished.covariance, coarse.covariance), coarse.margin,
                         valid.sum(dim=1), agree.sum(dim=1), error)
+
+
+def _near(T: Tensor, start: Tensor, prior: Prior | None) -> Tensor:
+    """(B,) bool: poses (B, 4, 4) that lie near where they started, and within the bounds of the prior: a few wrong
+    matches can be fitted from anywhere."""
+    limits = [(start, NEAR_DEG, NEAR_M)]
+    if prior is not None:
+        limits.append((torch.as_tensor(prior.T_cam_lidar).to(T)[None], prior.max_deg, prior.max_m))
+    near = torch.ones(len(T), dtype=torch.bool, device=T.device)
+    for other, degrees, metres in limits:
+        turn = se3.rotation_angle(T[:, :3, :3] @ other[:, :3, :3].mT)
+        near &= (turn <= math.radians(degrees)) & ((T[:, :3, 3] - other[:, :3, 3]).norm(dim=-1) <= metres)
+    return near
 
 
 def _errors(points: Tensor, pixels: Tensor, T: Tensor, K: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import InputError
+from ..geometry import se3
 from ..types import PointCloud, Sample
 from .augment_cloud import (
     add_range_noise,
@@ -23,6 +24,7 @@ from .augment_image import add_noise, blur, change_exposure, change_light
 from .augment_view import draw_turn, draw_zoom, fitted_intrinsics, mirror, virtual_camera
 from .config import AugmentConfig
 
+TRIES = 20  # of drawing a virtual camera
 LEAST_POINTS = 100  # an augmentation of the cloud that leaves fewer is not done
 
 
@@ -44,8 +46,7 @@ def augment(sample: Sample, config: AugmentConfig, size: tuple[int, int],
     # 2. another camera, another place of the scan
     inside = None
     if config.virtual_camera:
-        K = fitted_intrinsics(sample.camera, size, draw_zoom(rng, config.zoom))
-        sample, inside = virtual_camera(sample, draw_turn(rng, config.turn_deg), K, size)
+        sample, inside = _another_camera(sample, config, size, rng)
     sample = move_scan(sample, draw_plane_motion(rng, config.yaw_deg, config.shift_m)
                        @ draw_decalibration(rng, config.tilt_deg, config.offset_m))
     if rng.random() < config.mirror:
@@ -53,6 +54,22 @@ def augment(sample: Sample, config: AugmentConfig, size: tuple[int, int],
     # 3. other light, at the resolution that the network sees
     image = _other_light(sample.image, config, rng)
     return replace(sample, image=image if inside is None else image * inside[..., None]), inside
+
+
+def _another_camera(sample: Sample, config: AugmentConfig, size: tuple[int, int],
+                    rng: np.random.Generator) -> tuple[Sample, np.ndarray]:
+    """A virtual camera that sees part of the scan, and hardly anything that was not recorded; else the last of TRIES.
+
+    A border that was not recorded would tell by its shape how the camera was turned, and with a scan that is known by
+    heart the whole pose, without a look at the image.
+    """
+    for _ in range(TRIES):
+        K = fitted_intrinsics(sample.camera, size, draw_zoom(rng, config.zoom))
+        seen, inside = virtual_camera(sample, draw_turn(rng, config.turn_deg), K, size)
+        _, visible = seen.camera.project(se3.transform(np.asarray(seen.T_cam_lidar), seen.cloud.xyz))
+        if inside.mean() >= config.recorded and np.count_nonzero(visible) >= config.seen_points:
+            break
+    return seen, inside
 
 
 def _worse_scan(cloud: PointCloud, config: AugmentConfig, rng: np.random.Generator) -> PointCloud:

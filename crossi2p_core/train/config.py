@@ -54,8 +54,10 @@ class AugmentConfig:
     noise: float = option(0.03, low=0.0, high=0.5)  # one sigma, of an image in 0..1
     blur_px: float = option(1.5, low=0.0, high=10.0)  # one sigma
     virtual_camera: bool = True  # turn and zoom the image by homography, so that no rig can be learned
-    turn_deg: tuple[float, float, float] = option((20.0, 8.0, 8.0), low=0.0, high=60.0)  # of it: right, up, about axis
-    zoom: tuple[float, float] = option((0.9, 1.8), low=0.2, high=5.0)
+    turn_deg: tuple[float, float, float] = option((25.0, 10.0, 15.0), low=0.0, high=60.0)  # right, up, about the axis
+    zoom: tuple[float, float] = option((1.6, 3.0), low=0.2, high=5.0)  # of what shows the whole image
+    recorded: float = option(0.995, low=0.0, high=1.0)  # least share of the virtual image that the real one covers
+    seen_points: int = option(200, low=0, high=10**6)  # fewest points of the scan in the virtual image
     mirror: float = option(0.5, low=0.0, high=1.0)  # probability; image and cloud together
     beams: float = option(0.5, low=0.0, high=0.95)  # share of the beams that are lost
     sector_deg: float = option(60.0, low=0.0, high=300.0)  # azimuth that is lost

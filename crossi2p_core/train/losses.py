@@ -10,7 +10,7 @@ from ..model.attention import MASKED
 from ..model.batch import Batch
 from ..model.gather import rows
 from ..model.network import Described, Matches
-from .targets import MIN_DEPTH_M, Targets, project_one
+from .targets import Targets, project_one, seen
 
 TEMPERATURE = 0.1  # of the contrastive losses
 PER_PAIR = 256  # superpoints, or superpixels, of each pair that take part in them
@@ -38,12 +38,12 @@ def cross_modal_loss(described: Described, targets: Targets, inside: Tensor) -> 
     Several superpixels may be right for a superpoint: each counts by its overlap. inside: (B, C) bool.
     """
     batch = len(targets.overlap)
-    picked = torch.multinomial(targets.visible.float() + 1e-9, PER_PAIR, replacement=True)  # (B, S)
-    overlap = rows(targets.overlap, picked) * rows(targets.visible, picked)[..., None]  # (B, S, C)
+    picked = torch.multinomial(targets.visible.float() + 1e-9, min(PER_PAIR, targets.visible.shape[1]))  # (B, S)
+    overlap, seen_too = rows(targets.overlap, picked), rows(targets.visible, picked).flatten()
     points = rows(described.points, picked).flatten(0, 1).float()  # (B S, 256)
     image = described.image.flatten(0, 1).float()  # (B C, 256)
     logits = points @ image.T / TEMPERATURE  # (B S, B C)
-    logits = logits.masked_fill(~inside.flatten()[None], -1e4)
+    logits = logits.masked_fill(~(seen_too[:, None] & inside.flatten()[None]), MASKED)
     own = torch.eye(batch, device=logits.device)[:, None, :, None] * overlap[:, :, None, :]  # (B, S, B, C)
     right = own.flatten(2).flatten(0, 1)  # (B S, B C)
     return 0.5 * (soft_cross_entropy(logits, right) + soft_cross_entropy(logits.T, right.T))
@@ -56,16 +56,16 @@ def intra_modal_loss(first: Tensor, second: Tensor, valid: Tensor) -> Tensor:
     logits = a @ b.T / TEMPERATURE
     kept = rows(valid, picked).flatten()
     right = torch.diag_embed(kept.float())
-    logits = logits.masked_fill(~(kept[:, None] & kept[None]), -1e4)
+    logits = logits.masked_fill(~(kept[:, None] & kept[None]), MASKED)
     return 0.5 * (soft_cross_entropy(logits, right) + soft_cross_entropy(logits.T, right.T))
 
 
 def coarse_loss(matches: Matches, targets: Targets) -> Tensor:
     """Soft cross entropy of the scores both ways, and binary cross entropy of what is in view at all."""
-    scores, right = matches.scores, targets.overlap * targets.visible[:, :, None]
+    scores, right = matches.scores, targets.overlap
     both = [soft_cross_entropy(similarity.flatten(0, 1), share.flatten(0, 1)) for similarity, share in (
         (scores.similarity, right), (scores.similarity.transpose(1, 2), right.transpose(1, 2)))]
-    in_view = _binary(scores.in_view, targets.in_view.clamp(0, 1), matches.valid)
+    in_view = _binary(scores.in_view, targets.visible.float(), matches.valid)
     covered = _binary(scores.covered, targets.covered.float(), matches.inside)
     return 0.5 * (both[0] + both[1]) + in_view + covered
 
@@ -89,16 +89,17 @@ def fine_loss(matches: Matches, targets: Targets, batch: Batch) -> Tensor:
 
 
 def fine_truth(matches: Matches, targets: Targets, batch: Batch) -> tuple[Tensor, Tensor]:
-    """(B, K, P, 2) true pixels of the points of each match, and (B, K, P) bool: they lie in its window, and the
-    superpoint is in view."""
+    """(B, K, P, 2) true pixels of the points of each match, and (B, K, P) bool: they lie in its window, and are
+    seen."""
     assert batch.T_cam_lidar is not None
     fine = matches.fine
     pixels, depth = project_one(fine.points.flatten(1, 2), batch.T_cam_lidar, batch.K)
     pixels, depth = pixels.view_as(fine.pixels), depth.view(fine.points.shape[:3])
-    low, high = fine.cells.amin(dim=2)[:, :, None], fine.cells.amax(dim=2)[:, :, None]  # (B, K, 1, 2)
+    half = 0.5 * (fine.cells[0, 0, 1, 0] - fine.cells[0, 0, 0, 0])  # px, of a cell
+    low, high = fine.cells.amin(dim=2)[:, :, None] - half, fine.cells.amax(dim=2)[:, :, None] + half  # (B, K, 1, 2)
     in_window = ((pixels >= low) & (pixels <= high)).all(dim=-1)
-    visible = rows(targets.visible, matches.chosen[..., 0])[..., None]
-    return pixels, in_window & visible & fine.valid & (depth > MIN_DEPTH_M)
+    seen_points = seen(pixels.flatten(1, 2), depth.flatten(1), fine.valid.flatten(1), batch.inside, targets.nearest)
+    return pixels, in_window & seen_points.view_as(in_window)
 
 
 def _mean_of(value: Tensor, where: Tensor) -> Tensor:

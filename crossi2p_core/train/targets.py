@@ -15,37 +15,28 @@ from ..solve.probabilistic.problem import project
 BEHIND_M, BEHIND_SHARE = 0.3, 0.05  # by so much a point may lie behind the nearest of its place and still be seen
 HIDING_CELL = 4  # pixels of a place
 MIN_DEPTH_M = 0.5
-IN_VIEW = 0.5  # share of a superpoint's points that makes it seen
 
 
 @dataclass(frozen=True)
 class Targets:
-    """B pairs, N points, M superpoints, C superpixels.
+    """B pairs, M superpoints, C superpixels.
 
-    overlap: (B, M, C) share of a superpoint's points that a superpixel sees, spread linearly to the four nearest;
-    sums over C to the share in view, at most 1. pixels: (B, N, 2), seen: (B, N) bool, of all points. centres: (B, M, 2)
-    mean pixel of what is seen of a superpoint.
+    overlap: (B, M, C) how much each superpixel sees of a superpoint, spread linearly over the four around its pixel;
+    sums over C to 1, or to 0 where it is not seen. visible: (B, M) bool. centres: (B, M, 2) pixels of superpoints.
+    nearest: (B, places) depth of what is nearest at each place of the image, from all points.
+
+    A superpoint stands for its own point, which is what poses are fitted to, not for the mean of its surroundings.
     """
 
     overlap: Tensor
-    pixels: Tensor
-    seen: Tensor
+    visible: Tensor
     centres: Tensor
-
-    @property
-    def in_view(self) -> Tensor:
-        """(B, M) share of each superpoint that is seen."""
-        return self.overlap.sum(dim=2)
-
-    @property
-    def visible(self) -> Tensor:
-        """(B, M) bool: superpoints that are seen for the most part."""
-        return self.in_view > IN_VIEW
+    nearest: Tensor
 
     @property
     def covered(self) -> Tensor:
-        """(B, C) bool: superpixels that see some of a visible superpoint."""
-        return (self.overlap * self.visible[:, :, None]).amax(dim=1) > 0.05
+        """(B, C) bool: superpixels that see some of a superpoint."""
+        return self.overlap.amax(dim=1) > 0.05
 
 
 @torch.no_grad()
@@ -54,18 +45,18 @@ def targets_of(batch: Batch, grid: tuple[int, int]) -> Targets:
     if batch.T_cam_lidar is None:
         raise ValueError("a batch without T_cam_lidar has no targets")
     cloud = batch.cloud
+    # 1. what is nearest at each place, from all points
     pixels, depth = project_one(cloud.xyz[0], batch.T_cam_lidar, batch.K)
-    seen = _seen(pixels, depth, cloud.valid[0], batch.inside)
-    owner = cloud.up[1].gather(1, cloud.up[0])  # (B, N) superpoint of each point
-    count, cells = cloud.xyz[-1].shape[1], grid[0] * grid[1]
-    members = _sum_by(owner, cloud.valid[0].float(), count).clamp(min=1.0)
-    overlap = torch.zeros(len(batch), count * cells, device=pixels.device)
+    nearest = _nearest(pixels, depth, cloud.valid[0], batch.inside)
+    # 2. which superpoints are seen, and by which superpixels
+    pixels, depth = project_one(cloud.xyz[-1], batch.T_cam_lidar, batch.K)
+    visible = seen(pixels, depth, cloud.valid[-1], batch.inside, nearest)
+    overlap = torch.zeros(*visible.shape, grid[0] * grid[1], device=pixels.device)
     for cell, weight in _four_cells(pixels, grid):
-        overlap.scatter_add_(1, owner * cells + cell, weight * seen)
-    overlap = overlap.view(len(batch), count, cells) * cells_inside(batch.inside)[:, None]
-    found = _sum_by(owner, seen.float(), count).clamp(min=1.0)
-    centres = torch.stack([_sum_by(owner, pixels[..., i] * seen, count) / found for i in (0, 1)], dim=-1)
-    return Targets(overlap / members[..., None], pixels, seen, centres)
+        overlap.scatter_add_(2, cell[..., None], (weight * visible)[..., None])
+    overlap = overlap * cells_inside(batch.inside)[:, None]
+    total = overlap.sum(dim=2, keepdim=True)
+    return Targets(overlap / total.clamp(min=1e-6), visible & (total[..., 0] > 0), pixels, nearest)
 
 
 def project_one(points: Tensor, T: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,19 +79,29 @@ def choose_matches(targets: Targets, count: int) -> Tensor:
     return torch.stack([superpoint, superpixel], dim=-1)
 
 
-def _seen(pixels: Tensor, depth: Tensor, valid: Tensor, inside: Tensor) -> Tensor:
-    """(B, N) bool: in front, in the recording, and with nothing nearer at the same place. inside: (B, H, W)."""
+def seen(pixels: Tensor, depth: Tensor, valid: Tensor, inside: Tensor, nearest: Tensor) -> Tensor:
+    """(B, N) bool: in front, in the recording, and with nothing nearer at the same place; see `Targets.nearest`."""
+    within, place = _places(pixels, depth, valid, inside)
+    return within & (depth <= nearest.gather(1, place) * (1 + BEHIND_SHARE) + BEHIND_M)
+
+
+def _nearest(pixels: Tensor, depth: Tensor, valid: Tensor, inside: Tensor) -> Tensor:
+    """(B, places) least depth at each place of HIDING_CELL px, infinite where nothing is seen."""
+    within, place = _places(pixels, depth, valid, inside)
+    far = torch.where(within, depth, torch.inf)
+    height, width = inside.shape[1:]
+    places = -(-height // HIDING_CELL) * -(-width // HIDING_CELL)
+    return torch.full((len(depth), places), torch.inf, device=depth.device).scatter_reduce(1, place, far, "amin")
+
+
+def _places(pixels: Tensor, depth: Tensor, valid: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, N) bool: in front and in the recording; and (B, N) the place of each point. inside: (B, H, W)."""
     height, width = inside.shape[1:]
     u, v = (pixels + 0.5).floor().long().unbind(-1)
     within = valid & (depth > MIN_DEPTH_M) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
     u, v = u.clamp(0, width - 1), v.clamp(0, height - 1)
     within &= inside.flatten(1).gather(1, v * width + u)
-    columns = -(-width // HIDING_CELL)
-    place = v // HIDING_CELL * columns + u // HIDING_CELL
-    far = torch.where(within, depth, torch.inf)
-    nearest = torch.full((len(u), columns * -(-height // HIDING_CELL)), torch.inf, device=u.device)
-    nearest = nearest.scatter_reduce(1, place, far, "amin").gather(1, place)
-    return within & (depth <= nearest * (1 + BEHIND_SHARE) + BEHIND_M)
+    return within, v // HIDING_CELL * -(-width // HIDING_CELL) + u // HIDING_CELL
 
 
 def _four_cells(pixels: Tensor, grid: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
@@ -115,8 +116,3 @@ def _four_cells(pixels: Tensor, grid: tuple[int, int]) -> list[tuple[Tensor, Ten
         weight = ((share[..., 0] if right else 1 - share[..., 0]) * (share[..., 1] if down else 1 - share[..., 1]))
         result.append((row * grid[1] + column, weight))
     return result
-
-
-def _sum_by(owner: Tensor, value: Tensor, count: int) -> Tensor:
-    """(B, count) sums of value (B, N) by owner (B, N)."""
-    return torch.zeros(len(owner), count, device=value.device, dtype=value.dtype).scatter_add_(1, owner, value)
