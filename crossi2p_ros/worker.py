@@ -29,9 +29,13 @@ Answer = Callable[[Outcome | str], None]
 """Told of the outcome, or in words why there is none."""
 
 
-@dataclass
+class _NoStart(InputError):
+    """Nothing is wrong with the pairs, but there is no extrinsic to start from."""
+
+
+@dataclass(eq=False)
 class _Waiting:
-    """A pair, and what became of it."""
+    """A pair, and what became of it. used: it was looked at, and the gate let it in."""
 
     pair: Pair
     sample: Sample | None = None
@@ -51,8 +55,9 @@ class Worker:
         self._changed = Condition()
         self._window: list[_Waiting] = []
         self._answers: list[Answer] = []
+        self._asking: list[Answer] = []  # those whom the registration under way is for
         self._active = self._stopped = False
-        self._round = 0  # counts activations: an outcome of a former one is thrown away
+        self._round = 0  # raised when what is under way is to count no more: its outcome is thrown away
         self._next_at = 0.0
         self._thread = Thread(target=self._run, name="crossi2p worker", daemon=True)
 
@@ -66,11 +71,10 @@ class Worker:
             self._active, self._round, self._next_at = True, self._round + 1, 0.0
 
     def deactivate(self) -> None:
-        """Take no more, and let nothing out of what is still being computed. Returns at once."""
+        """Take no more, let nothing out of what is still being computed, and tell all who wait. Returns at once."""
         with self._changed:
-            self._active, self._round = False, self._round + 1
-            self._window.clear()
-            answers, self._answers = self._answers, []
+            self._active = False
+            answers = self._void()
         _tell(answers, "the node was deactivated")
 
     def stop(self) -> bool:
@@ -94,10 +98,11 @@ class Worker:
                                     f"{' and '.join(pair.frames)}; pairs from before are not used any more")
                 self._window.clear()
             self._window.append(_Waiting(pair))
-            gone = self._window[:-settings.frames]
-            del self._window[:-settings.frames]
+            gone = [each for each in self._window if not each.used][:-settings.frames]
+            for each in gone:  # a used one stays: the gate may refuse all that are new
+                self._window.remove(each)
             if settings.mode == "continuous":
-                self._ledger.dropped += sum(not each.used for each in gone)
+                self._ledger.dropped += len(gone)
             self._changed.notify_all()
 
     def calibrate(self, answer: Answer) -> bool:
@@ -110,9 +115,18 @@ class Worker:
             return True
 
     def forget(self) -> None:
-        """Empty the window: time has jumped back."""
+        """Empty the window and void what is under way: ~/reset was called, or time has jumped back."""
         with self._changed:
-            self._window.clear()
+            answers = self._void()
+        _tell(answers, "the pairs were forgotten meanwhile: ~/reset was called, or time has jumped back; call again")
+
+    def _void(self) -> list[Answer]:
+        """Nothing from before counts any more; returns who is to be told. Called with the lock."""
+        self._round += 1
+        self._window.clear()
+        answers = self._asking + self._answers
+        self._asking, self._answers = [], []
+        return answers
 
     def _run(self) -> None:
         self._guarded(self._warm_up)
@@ -138,46 +152,76 @@ class Worker:
 
     def _due(self) -> bool:
         """Whether something is to be registered now."""
-        if not self._active or not self._window:
+        if not self._active:
             return False
-        if self._answers:
-            return True
+        if self._answers or not self._window:
+            return bool(self._answers)
         mode = self._settings().mode
         fresh = not self._window[-1].used
         return fresh and (mode == "continuous" or (mode == "periodic" and time.monotonic() >= self._next_at))
 
     def _work(self) -> None:
         """Register the window once, publish, and answer whoever asked for it."""
+        begin = time.monotonic()
+        outcome: Outcome | str = "an internal error; the log says more"
+        count: Callable[[str], None] | None = None
         with self._changed:
-            window, this_round = list(self._window), self._round
-            answers, self._answers = self._answers, []
-            for each in window:
-                each.used = True
-        self._next_at = time.monotonic() + self._settings().period
+            this_round = self._round
+            self._asking, self._answers = self._answers, []
         try:
-            outcome: Outcome | str = self._register(window)
+            window, reason = self._look()
+            outcome = self._register(window) if window else reason
+        except _NoStart as error:
+            outcome, count = str(error), self._ledger.lack
         except InputError as error:
-            self._ledger.refuse(str(error))
-            _tell(answers, str(error))
-            return
-        except Exception:
-            _tell(answers, "an internal error; the log says more")
-            raise
+            outcome, count = str(error), self._ledger.refuse
+        finally:
+            self._conclude(this_round, begin, outcome, count)
+
+    def _conclude(self, this_round: int, begin: float, outcome: Outcome | str,
+                  count: Callable[[str], None] | None) -> None:
+        """Let out what came of this round, unless it was voided: then all who asked have been told."""
         with self._changed:
-            current = this_round == self._round
-        if not current:
-            outcome = "the node was deactivated meanwhile"
+            if this_round != self._round:
+                return
+            if isinstance(outcome, Outcome):
+                self._ledger.add(outcome)
+                self._next_at = begin + self._settings().period  # a pair that is refused costs no period
+            elif count is not None:
+                count(outcome)
         if isinstance(outcome, Outcome):
-            self._ledger.add(outcome)
             self._guarded(partial(self._publish, outcome))
+        with self._changed:
+            answers, self._asking = self._asking, []
         _tell(answers, outcome)
 
-    def _register(self, window: list[_Waiting]) -> Outcome | str:
-        """The outcome of these pairs, or why they are passed over. InputError for what cannot be used."""
+    def _look(self) -> tuple[list[_Waiting], str]:
+        """The pairs to be registered, or none and why. The gate is asked once about each pair."""
+        settings = self._settings()
+        with self._changed:
+            reason, fresh = "there is no pair any more; call again", False
+            new = [each for each in self._window if not each.used]
+            self._window = [each for each in self._window if each.used]
+            for each in new:
+                if refused := self._gate(each.pair):
+                    reason = refused
+                    self._ledger.passed_over += 1
+                else:
+                    each.used = fresh = True
+                    self._window.append(each)
+            del self._window[:-settings.frames]
+            if not self._window or not (fresh or self._asking):
+                return [], reason
+            window, asked = list(self._window), bool(self._asking)
+        age, limit = time.monotonic() - window[-1].pair.arrived, settings.sync_max_age
+        if asked and limit and age > limit:
+            return [], (f"the newest pair came {age:.0f} s ago, and sync.max_age allows {limit:g} s; see that image "
+                        "and cloud still come, or set sync.max_age")
+        return window, ""
+
+    def _register(self, window: list[_Waiting]) -> Outcome:
+        """The outcome of these pairs. InputError for what cannot be used."""
         newest = window[-1].pair
-        if reason := self._gate(newest):
-            self._ledger.passed_over += 1
-            return reason
         begin = time.perf_counter()
         samples = self._samples(window)
         converted = time.perf_counter()
@@ -185,8 +229,7 @@ class Worker:
         try:
             reference = self._reference.find(lidar_frame, camera_frame, newest.stamp)
         except InputError as error:
-            self._ledger.lack(str(error))
-            return str(error)
+            raise _NoStart(str(error)) from error
         settings = self._settings()
         found = self._registrar.register_joint(samples, Prior(reference, settings.prior_max_deg, settings.prior_max_m))
         now = time.monotonic()
@@ -225,8 +268,10 @@ class Worker:
         camera = Camera(np.array([[200.0, 0, 160], [0, 200, 120], [0, 0, 1]]), 320, 240)
         image = rng.integers(0, 255, (240, 320, 3), dtype=np.uint8)
         cloud = PointCloud.from_arrays(rng.uniform((-4, -3, 3), (4, 3, 20), (4000, 3)))
-        self._registrar.register(Sample("warm-up", image, camera, cloud), Prior(np.eye(4), 0.5, 0.05))
-        self._ledger.warm = True
+        try:
+            self._registrar.register(Sample("warm-up", image, camera, cloud), Prior(np.eye(4), 0.5, 0.05))
+        finally:
+            self._ledger.warm = True  # what comes of real pairs must be seen, even if this failed
 
 
 def _tell(answers: list[Answer], what: Outcome | str) -> None:

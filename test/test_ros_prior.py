@@ -91,3 +91,7 @@ def test_a_pair_taken_in_a_fast_turn_is_passed_over(turn: float, speed: float, w
     assert (words in said) if words else not said
     assert not why_passed_over(settings_from({}), buffer, "lidar", 101 * SECOND)  # no gate is asked for
     assert not why_passed_over(settings, buffer, "lidar", 200 * SECOND)  # nobody knows
+    late, too_late = (1019 * SECOND // 10 + ms * 10**6 for ms in (250, 350))
+    said = why_passed_over(settings, buffer, "lidar", late)  # the newest scan is often ahead of the tree
+    assert (words in said) if words else not said
+    assert not why_passed_over(settings, buffer, "lidar", too_late)

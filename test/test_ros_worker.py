@@ -54,12 +54,19 @@ class Bench:
     outcomes: list[Outcome] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     gate: str = ""
+    turns_at: frozenset[int] = frozenset()  # seconds
+    asked: list[int] = field(default_factory=list)  # stamps that the gate was asked about
 
     def __post_init__(self) -> None:
         self.reference = Reference(lambda: self.settings, Buffer())
         self.worker = Worker(Registrar(device="cpu"), lambda: self.settings, self.reference, self.ledger,
-                             gate=lambda pair: self.gate, publish=self.outcomes.append, idle=lambda: None,
+                             gate=self.turning, publish=self.outcomes.append, idle=lambda: None,
                              complain=self.complaints.append)
+
+    def turning(self, pair: Pair) -> str:
+        """The gate."""
+        self.asked.append(pair.stamp // 10**9)
+        return self.gate or ("the vehicle turns" if self.asked[-1] in self.turns_at else "")
 
     def calibrate(self) -> Any:
         """What it answers when asked to register now; None where it refuses at once."""
@@ -127,6 +134,8 @@ def test_nothing_is_registered_without_a_start_and_it_is_said(samples: list[Samp
         made.worker.offer(pair_of(samples[0], 1))
         assert "prior.source is none" in made.calibrate() and "prior.source is none" in made.ledger.missing
         made.gate = "the vehicle turns"
+        made.worker.forget()
+        made.worker.offer(pair_of(samples[0], 2))
         assert made.calibrate() == "the vehicle turns" and made.ledger.passed_over == 1
         assert not made.outcomes
 
@@ -177,3 +186,91 @@ def test_whoever_asked_is_answered_when_the_node_is_deactivated(samples: list[Sa
         assert waited(lambda: bool(answers)) and "deactivated" in answers[0]
         assert not made.outcomes and made.ledger.last is None
         assert not made.worker.calibrate(answers.append)
+
+
+def test_the_gate_is_asked_once_about_every_pair_and_keeps_each_refused_one_out(samples: list[Sample]) -> None:
+    with bench(samples[0].T_cam_lidar, mode="manual", frames=2) as made:
+        made.worker.offer(pair_of(samples[0], 1))
+        alone = made.calibrate()
+        made.turns_at = frozenset({2, 3, 4})
+        for second in (2, 3):
+            made.worker.offer(pair_of(samples[1], second))
+        still_alone = made.calibrate()
+        made.worker.offer(pair_of(samples[1], 4))
+        made.worker.offer(pair_of(samples[1], 5))
+        joint = made.calibrate()
+        assert made.asked == [1, 2, 3, 4, 5] and made.ledger.passed_over == 3
+    assert [each.stamp // 10**9 for each in (alone, still_alone, joint)] == [1, 1, 5]
+    assert still_alone.registration.matches == alone.registration.matches
+    assert joint.registration.matches > 1.5 * alone.registration.matches
+
+
+def test_a_refused_pair_costs_no_period(samples: list[Sample]) -> None:
+    with bench(samples[0].T_cam_lidar, mode="periodic", period=1000.0) as made:
+        made.turns_at = frozenset({1})
+        made.worker.offer(pair_of(samples[0], 1))
+        assert waited(lambda: made.ledger.passed_over == 1)
+        bad = pair_of(samples[0], 2)
+        bad.image.encoding = "nonsense"
+        made.worker.offer(bad)
+        assert waited(lambda: bool(made.ledger.refused()))
+        made.worker.offer(pair_of(samples[0], 3))
+        assert waited(lambda: bool(made.outcomes)) and made.outcomes[0].stamp == 3 * 10**9
+
+
+@pytest.mark.parametrize(("void", "words"), [("forget", "forgotten meanwhile"), ("deactivate", "deactivated")])
+def test_what_is_under_way_is_voided_and_who_waits_is_told_at_once(samples: list[Sample], void: str,
+                                                                   words: str) -> None:
+    with bench(samples[0].T_cam_lidar, mode="manual") as made:
+        assert waited(lambda: made.ledger.warm)
+        made.worker.offer(pair_of(samples[0], 1))
+        under_way, go_on, answers = threading.Event(), threading.Event(), list[Any]()
+        find = made.reference.find
+
+        def held(*arguments: Any) -> np.ndarray:
+            under_way.set()
+            assert go_on.wait(PATIENCE_S)
+            return find(*arguments)
+
+        made.reference.find = held  # type: ignore[method-assign]
+        assert made.worker.calibrate(answers.append) and under_way.wait(PATIENCE_S)
+        assert made.worker.calibrate(answers.append)
+        getattr(made.worker, void)()
+        assert len(answers) == 2 and all(words in each for each in answers)
+        go_on.set()
+        made.worker.activate()
+        made.worker.offer(pair_of(samples[0], 2))
+        assert isinstance(made.calibrate(), Outcome)
+        assert [each.stamp for each in made.outcomes] == [2 * 10**9] and len(answers) == 2
+
+
+def test_a_pair_of_long_ago_is_not_calibrated_with(samples: list[Sample]) -> None:
+    with bench(samples[0].T_cam_lidar, mode="manual") as made:
+        made.worker.offer(replace(pair_of(samples[0], 1), arrived=time.monotonic() - 3600.0))
+        said = made.calibrate()
+        assert "the newest pair came 3600 s ago, and sync.max_age allows 10 s" in said
+        made.settings = replace(made.settings, sync_max_age=0.0)
+        assert isinstance(made.calibrate(), Outcome)
+
+
+class _Broken(Registrar):
+    """Of which the first registration fails."""
+
+    failed = False
+
+    def register(self, *arguments: Any, **options: Any) -> Any:
+        if not self.failed:
+            self.failed = True
+            raise MemoryError("no memory")
+        return super().register(*arguments, **options)
+
+
+def test_a_failed_warm_up_hides_nothing(samples: list[Sample]) -> None:
+    made = Bench(Settings(prior_source="none", mode="manual"))
+    made.worker = Worker(_Broken(device="cpu"), lambda: made.settings, made.reference, made.ledger, gate=made.turning,
+                         publish=made.outcomes.append, idle=lambda: None, complain=made.complaints.append)
+    made.worker.start()
+    assert waited(lambda: made.ledger.warm, 10.0)
+    assert waited(lambda: bool(made.complaints)) and "MemoryError" in made.complaints[0]
+    assert "internal error: MemoryError" in made.ledger.refused()[0][0]
+    assert made.worker.stop()
