@@ -38,12 +38,15 @@ class Diagnostics:
         if kind != self._logged:
             self._logged = kind
             # One call per severity: rclpy refuses another severity from the same line.
-            if said.level:
+            if said.level > 1:
+                self._node.get_logger().error(said.message)
+            elif said.level:
                 self._node.get_logger().warning(said.message)
             else:
                 self._node.get_logger().info(said.message)
+        name = self._node.get_fully_qualified_name().lstrip("/")  # the namespace tells several cameras apart
         message = DiagnosticArray(status=[DiagnosticStatus(
-            level=bytes([said.level]), name=f"{self._node.get_name()}: camera extrinsic", message=said.message,
+            level=bytes([said.level]), name=f"{name}: camera extrinsic", message=said.message,
             hardware_id=said.values.get("device", ""),
             values=[KeyValue(key=key, value=value) for key, value in said.values.items()])])
         message.header.stamp = self._node.get_clock().now().to_msg()

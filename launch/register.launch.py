@@ -28,17 +28,20 @@ from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
 
 from crossi2p_core.errors import InputError
-from crossi2p_ros.shared_files import PACKAGE, PROFILE_VARIABLE, shared_file, use_large_message_profile
+from crossi2p_ros.interface import OUTPUTS
+from crossi2p_ros.parameter_file import written_parameters
+from crossi2p_ros.shared_files import PACKAGE, profile_variable, shared_file, use_large_message_profile
 
 # name: (default, description, choices); of those in PARAMETERS an empty value leaves what params_file says.
 ARGUMENTS = {
     "params_file": ("register.yaml", "YAML file with the node's parameters, or one of the package's config folder: "
                     "register.yaml, kitti.yaml, nuscenes.yaml", ()),
+    "namespace": ("", "of node and RViz, such as front; one for each camera where there are several", ()),
     "image_topic": ("", "Image or CompressedImage", ()),
     "camera_info_topic": ("", "CameraInfo; default: camera_info beside the image", ()),
     "cloud_topic": ("", "PointCloud2", ()),
     "camera_frame": ("", "optical frame of the camera; default: as the images say", ()),
-    "lidar_frame": ("", "frame of the LiDAR; default: as the clouds say", ()),
+    "lidar_frame": ("", "frame of the LiDAR, fixed frame of RViz; default: as the clouds say", ()),
     "mode": ("", "when to register", ("", "continuous", "periodic", "manual")),
     "device": ("", "auto, cpu, cuda or cuda:N", ()),
     "autostart": ("true", "configure and activate the node", ("true", "false")),
@@ -48,6 +51,7 @@ ARGUMENTS = {
     "rviz": ("auto", "show register.rviz; auto: where there are RViz and a display", ("auto", "true", "false")),
 }
 PARAMETERS = ("image_topic", "camera_info_topic", "cloud_topic", "camera_frame", "lidar_frame", "mode", "device")
+NODE = "register_node"
 CLOUD_IN_RVIZ = "/lidar/points"  # as register.rviz has it
 
 
@@ -63,8 +67,9 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     if given["use_sim_time"] == "auto":
         given["use_sim_time"] = "true" if given["bag"] else "false"
-    profile = str(use_large_message_profile(dict(context.environment)))
-    return [SetEnvironmentVariable(PROFILE_VARIABLE, profile), *node_and_bag(given), *rviz(given, context)]
+    environment = dict(context.environment)
+    profile = str(use_large_message_profile(environment))
+    return [SetEnvironmentVariable(profile_variable(environment), profile), *node_and_bag(given), *rviz(given, context)]
 
 
 def node_and_bag(given: dict[str, str]) -> list[LaunchDescriptionEntity]:
@@ -72,7 +77,7 @@ def node_and_bag(given: dict[str, str]) -> list[LaunchDescriptionEntity]:
     overrides: dict[str, bool | str] = {name: given[name] for name in PARAMETERS if given[name]}
     overrides["use_sim_time"] = given["use_sim_time"] == "true"
     node = LifecycleNode(
-        package=PACKAGE, executable="register_node", name="register_node", namespace="", output="screen",
+        package=PACKAGE, executable="register_node", name=NODE, namespace=given["namespace"], output="screen",
         parameters=[str(parameters(given["params_file"])), overrides],
         on_exit=node_ended)
     steps: list[LaunchDescriptionEntity] = []
@@ -111,11 +116,22 @@ def rviz(given: dict[str, str], context: LaunchContext) -> list[LaunchDescriptio
         get_package_prefix("rviz2")
     except PackageNotFoundError:
         return [] if given["rviz"] == "auto" else [LogInfo(msg="rviz2 is not installed, so there is no window")]
-    fixed_frame = ["-f", given["lidar_frame"]] if given["lidar_frame"] else []
-    cloud = [(CLOUD_IN_RVIZ, given["cloud_topic"])] if given["cloud_topic"] else []
-    return [Node(package="rviz2", executable="rviz2", remappings=cloud,
+    frame, remappings = shown_in_rviz(given)
+    fixed_frame = ["-f", frame] if frame else []
+    return [Node(package="rviz2", executable="rviz2", namespace=given["namespace"], remappings=remappings,
                  arguments=["-d", str(shared_file("rviz/register.rviz")), *fixed_frame],
                  parameters=[{"use_sim_time": given["use_sim_time"] == "true"}])]
+
+
+def shown_in_rviz(given: dict[str, str]) -> tuple[str, list[tuple[str, str]]]:
+    """The fixed frame, empty where register.rviz has it; and names of register.rviz with those that they stand for."""
+    namespace = given["namespace"].strip("/")
+    node = f"/{namespace}/{NODE}" if namespace else f"/{NODE}"
+    written = written_parameters(parameters(given["params_file"]), node)
+    frame, cloud = (given[name] or str(written.get(name, "")) for name in ("lidar_frame", "cloud_topic"))
+    names = {CLOUD_IN_RVIZ: cloud or CLOUD_IN_RVIZ}
+    names |= {f"/{NODE}/{each.name[2:]}": f"{node}/{each.name[2:]}" for each in OUTPUTS if each.name.startswith("~/")}
+    return frame, [(name, real) for name, real in names.items() if name != real]
 
 
 def parameters(name: str) -> Path:

@@ -131,6 +131,7 @@ def test_without_a_usable_ros_it_says_so_and_registers_by_the_command_line(tmp_p
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "sourced"))
     ended = demo("--out", tmp_path / "out", seconds=200)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    first, *rest = ended.stdout.splitlines()
+    first, remedy, *rest = ended.stdout.splitlines()
+    assert "make clean demo ROS=wheels" in remedy
     assert "by the command line alone, without ROS: two ROS 2 at once" in first
     assert "4 ok, 0 uncertain, 0 failed" in "\n".join(rest) and (tmp_path / "out" / "report.json").is_file()

@@ -13,11 +13,13 @@ import pytest
 import yaml
 
 from crossi2p_core.datasets.bag_layout import BagLayout
+from crossi2p_ros.interface import OUTPUTS
 from crossi2p_ros.parameters import PARAMETERS, Settings, settings_from
-from crossi2p_ros.shared_files import PROFILE_VARIABLE
+from crossi2p_ros.shared_files import FORMER_PROFILE_VARIABLE, PROFILE_VARIABLE, profile_variable
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = {name: ROOT / "launch" / f"{name}.launch.py" for name in ("register", "replay")}
+NAME = "register_node"
 REASON = "needs launch and launch_ros, which come with a ROS distribution and are not on PyPI"
 
 
@@ -66,8 +68,12 @@ def flat(values: dict[str, Any], prefix: str = "") -> Any:
             yield prefix + name, value
 
 
-def test_rviz_is_told_the_cloud_of_its_configuration() -> None:
+def test_rviz_is_told_the_names_of_its_configuration() -> None:
     assert constant("register", "CLOUD_IN_RVIZ") == Settings().cloud_topic
+    assert constant("register", "NODE") == NAME
+    shown = re.findall(r"Value: (/\S+)", (ROOT / "rviz" / "register.rviz").read_text())
+    ours = {f"/{NAME}/{each.name[2:]}" for each in OUTPUTS if each.name.startswith("~/")}
+    assert set(shown) <= ours | {Settings().cloud_topic}  # what the launch file maps where there is a namespace
 
 
 def test_ros_can_install_what_the_launch_files_import() -> None:
@@ -84,7 +90,8 @@ def started(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     pytest.importorskip("launch_ros", reason=REASON)
     from launch import LaunchContext
 
-    monkeypatch.delenv(PROFILE_VARIABLE, raising=False)
+    for name in (PROFILE_VARIABLE, FORMER_PROFILE_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
     context = LaunchContext()
     context.launch_configurations.update(request.param)
     description = module("register").generate_launch_description()
@@ -118,7 +125,7 @@ def test_real_launch_starts_the_node_and_leads_it_through_its_states(started: tu
     assert kinds(entities).count("RegisterEventHandler") == 1 and "EmitEvent" in kinds(entities)
     handler = next(entity for entity in entities if type(entity).__name__ == "RegisterEventHandler").event_handler
     assert handler.handle_once  # who configures it by hand later finds it inactive
-    assert context.environment[PROFILE_VARIABLE].endswith("config/fastdds_large_messages.xml")
+    assert context.environment[profile_variable()].endswith("config/fastdds_large_messages.xml")
 
 
 @pytest.mark.parametrize("started", [{"bag": "drive", "autostart": "false"}], indirect=True)
@@ -127,6 +134,26 @@ def test_real_launch_plays_a_bag_once_the_node_is_active(started: tuple[Any, lis
     assert kinds(entities).count("RegisterEventHandler") == 1 and "EmitEvent" not in kinds(entities)
     handler = next(entity for entity in entities if type(entity).__name__ == "RegisterEventHandler").event_handler
     assert handler.handle_once and type(handler).__name__ == "OnStateTransition"
+
+
+@pytest.mark.parametrize("started", [{"namespace": "front"}], indirect=True)
+def test_real_launch_puts_the_node_into_a_namespace(started: tuple[Any, list[Any]]) -> None:
+    context, entities = started
+    node = next(entity for entity in entities if type(entity).__name__ == "LifecycleNode")
+    node._perform_substitutions(context)
+    assert node.node_name == f"/front/{NAME}"
+
+
+def test_real_launch_shows_in_rviz_what_the_parameter_file_names(tmp_path: Path) -> None:
+    pytest.importorskip("launch_ros", reason=REASON)
+    path = tmp_path / "mine.yaml"
+    path.write_text("/front/register_node: {ros__parameters: {lidar_frame: velodyne, cloud_topic: /velodyne_points}}")
+    given = {"params_file": str(path), "namespace": "front", "lidar_frame": "", "cloud_topic": ""}
+    frame, names = module("register").shown_in_rviz(given)
+    assert frame == "velodyne" and dict(names)["/lidar/points"] == "/velodyne_points"
+    assert dict(names)[f"/{NAME}/overlay"] == f"/front/{NAME}/overlay"
+    frame, names = module("register").shown_in_rviz(given | {"namespace": "", "lidar_frame": "top"})
+    assert (frame, names) == ("top", [])
 
 
 def test_real_launch_lists_the_arguments() -> None:

@@ -67,6 +67,22 @@ def test_the_report_names_every_package() -> None:
         "rclpy", "message_filters", "tf2_ros", "cv_bridge", "sensor_msgs_py", "tf_transformations"]
 
 
+def test_the_report_does_not_load_what_the_node_does_not_use(tmp_path: Path) -> None:
+    pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
+    (tmp_path / "cv_bridge").mkdir()
+    (tmp_path / "cv_bridge" / "__init__.py").write_text("import os\nos.write(2, b'A page about numpy')")
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    done = report(PYTHONPATH=paths)
+    assert done.returncode == 0 and "cv_bridge: ROS, not loaded" in done.stdout and done.stderr == ""
+
+
+def test_a_sourced_ros_that_python_does_not_see_is_told_with_a_way_out() -> None:
+    done = subprocess.run([sys.executable, "-S", "-c", "from crossi2p_ros.ros_compat.installation import check_ros\n"
+                           "check_ros()"], cwd=ROOT, text=True, capture_output=True,
+                          env=os.environ | {"ROS_DISTRO": "jazzy", "PYTHONPATH": ""})
+    assert "ROS jazzy is sourced, but" in done.stderr and "make clean install ROS=wheels" in done.stderr
+
+
 def test_two_ros_at_once_are_refused_before_they_mix(tmp_path: Path) -> None:
     pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
     if "PyPI" not in report().stdout:

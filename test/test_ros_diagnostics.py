@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
@@ -23,3 +25,15 @@ def test_the_log_repeats_nothing_but_numbers_that_changed(capfd: pytest.CaptureF
         spin_until(lambda: False, 0.1)
     log = capfd.readouterr().err
     assert [words for words in said if words in log] == [said[0], said[2], said[3]]
+
+
+def test_the_log_has_the_severity_of_the_diagnostics(capfd: pytest.CaptureFixture[str]) -> None:
+    states = iter([Snapshot("active", 0.0, warm=True, why_no_pairs="no image"), Snapshot("active", 0.0, warm=False),
+                   Snapshot("inactive", 0.0, warm=True)])
+    with running_node("register_node", own_network()) as (node, spin_until):
+        diagnostics = Diagnostics(node, lambda: next(states), Settings)
+        for _ in range(3):
+            diagnostics._tell()
+        spin_until(lambda: False, 0.1)
+    severities = re.findall(r"^\[(\w+)\].*register_node", "".join(capfd.readouterr()), re.MULTILINE)
+    assert severities == ["ERROR", "WARN", "INFO"]

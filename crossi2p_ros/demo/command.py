@@ -36,7 +36,8 @@ def demo(
     try:
         check_ros()
     except InputError as error:
-        print(f"{NAME}: the same by the command line alone, without ROS: {error}", flush=True)
+        print(f"{NAME}: the same by the command line alone, without ROS: {error}")
+        print(f"{NAME}: 'make clean demo ROS=wheels' runs the demo itself, on ROS 2 from PyPI", flush=True)
         os.execv(sys.executable, [sys.executable, "-m", "crossi2p_core", *WITHOUT_ROS, "--out", str(out)])
     # The wheels' rclpy starts Python anew when it is imported first, so nothing may have happened before.
     import rclpy  # noqa: F401

@@ -17,9 +17,10 @@ def check_ros() -> str:
     if spec is None or spec.origin is None:
         if distribution:
             raise InputError(f"ROS {distribution} is sourced, but {sys.executable} does not see its rclpy; run it with "
-                             "PYTHONPATH as it was sourced, and with the Python that this ROS was built for")
+                             "PYTHONPATH as it was sourced and with the Python that this ROS was built for, or, from "
+                             "a clone, on ROS 2 from PyPI, which make keeps apart: make clean install ROS=wheels")
         raise InputError("no ROS 2 here; source a distribution (source /opt/ros/<name>/setup.bash), or on x86-64 Linux "
-                         "install its wheels: pip install 'crossi2p_ros[ros]' (from a clone: make install)")
+                         "install its wheels: make install, or pip install '.[ros]', from a clone")
     where = Path(spec.origin).parent
     try:
         wheels = metadata.version("ros-rclpy")
