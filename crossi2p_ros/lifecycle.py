@@ -36,7 +36,6 @@ from .services import Services
 from .worker import Worker
 
 NAME = "register_node"
-PATIENCE = 3  # times that a new configure waits for the worker of the former one to end
 LOOK_UP_S = 0.1  # how often it is seen whether the process shall end
 
 
@@ -63,8 +62,6 @@ class RegisterNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the Registrar, begin to warm it up, and offer topics and services."""
         self.cannot_configure = ""
-        if self._ending is not None and not any(self._ending.stop() for _ in range(PATIENCE)):
-            return self._failed("a registration of before is still being computed; configure again in a moment")
         try:
             # 1. what computes
             self.registrar = Registrar(self.settings.config_file or None, self.settings.device)
@@ -78,7 +75,7 @@ class RegisterNode(LifecycleNode):
             # 4. the thread that owns the device
             self.worker = Worker(self.registrar, self._settings, self.reference, self.ledger, gate=self._gate,
                                  publish=self._publish, idle=self.outputs.catch_up, complain=self._complain)
-            self.worker.start()
+            self.worker.start(after=self._ending)
             # 5. what operators ask for
             self.services_offered = Services(self, self._settings, self.worker, self.ledger, self.reference,
                                              why_no_pairs=self._why_no_pairs, forget=self._forget)

@@ -90,8 +90,8 @@ class Services:
     def _reset(self, request: Any, response: Any) -> Any:
         """Forget results, waiting pairs and what was accepted."""
         self._reference.reset()
+        self._forget()  # first, so that nothing that is under way still comes in
         self._ledger.forget_results()
-        self._forget()
         source = self._settings().prior_source
         return _say(response, True, f"results are forgotten; the reference is again what prior.source says ({source})")
 

@@ -59,10 +59,12 @@ class Worker:
         self._active = self._stopped = False
         self._round = 0  # raised when what is under way is to count no more: its outcome is thrown away
         self._next_at = 0.0
+        self._former: Worker | None = None
         self._thread = Thread(target=self._run, name="crossi2p worker", daemon=True)
 
-    def start(self) -> None:
-        """Begin to warm up; nothing is registered before `activate`."""
+    def start(self, after: Worker | None = None) -> None:
+        """Begin to warm up, once the worker `after` has let go of the device. Without `activate` nothing is registered."""
+        self._former = after
         self._thread.start()
 
     def activate(self) -> None:
@@ -129,6 +131,10 @@ class Worker:
         return answers
 
     def _run(self) -> None:
+        while self._former is not None and not self._stopped:
+            self._former = None if self._former.stop() else self._former
+        if self._stopped:
+            return
         self._guarded(self._warm_up)
         while not self._stopped:
             if self._wait():

@@ -165,7 +165,7 @@ def test_whoever_waits_for_a_calibration_is_answered_when_the_node_is_taken_apar
         assert robot.ask_state(Transition.TRANSITION_DEACTIVATE) and robot.ask_state(Transition.TRANSITION_CLEANUP)
         assert spin_until(lambda: all(each.done() for each in waiting)), "nobody answered"
         assert spin_until(lambda: node.count_services("/register_node/calibrate") == 0)
-        assert process.poll() is None and robot.ask_state(Transition.TRANSITION_CONFIGURE)
+        assert robot.ask_state(Transition.TRANSITION_CONFIGURE) and process.poll() is None
 
 
 def test_a_node_that_cannot_be_configured_says_so_and_waits(sample: Sample) -> None:
