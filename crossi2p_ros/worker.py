@@ -63,7 +63,7 @@ class Worker:
         self._thread = Thread(target=self._run, name="crossi2p worker", daemon=True)
 
     def start(self, after: Worker | None = None) -> None:
-        """Begin to warm up, once the worker `after` has let go of the device. Without `activate` nothing is registered."""
+        """Begin to warm up, once the worker `after` has let go of the device; without `activate` nothing more."""
         self._former = after
         self._thread.start()
 
