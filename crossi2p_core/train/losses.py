@@ -1,4 +1,4 @@
-"""What the network is to become good at: an aligned space, correspondence, and, in pose_loss.py, the pose."""
+"""What the network is to become good at: an aligned space, correspondence, and, in matching.py, the pose."""
 
 from __future__ import annotations
 
