@@ -82,7 +82,7 @@ class FineMatcher(nn.Module):
         p = self.points_in(torch.cat([rows(cloud.features, member), _spread(rows(x, superpoint), member)], dim=-1))
         p = p + self.points_place(expected_offsets(points, centre, K))
         q = self.image_in(torch.cat([window, _spread(rows(y, superpixel), within)], dim=-1))
-        middle = rows(cell_centres(grid, K.device).expand(len(K), -1, -1), superpixel)[:, :, None]
+        middle = rows(cell_centres(grid, K.device).expand(K.shape[0], -1, -1), superpixel)[:, :, None]
         q = q + self.image_place((cells - middle) / COARSE_STRIDE)
         # 3. each match is a small world of its own
         p, q, own, near = (each.flatten(0, 1) for each in (p, q, valid, within))  # (B K, ...)
