@@ -26,8 +26,8 @@ CameraOption = Annotated[
 FramesOption = Annotated[
     str | None,
     typer.Option("--frames", metavar="FRAMES", show_default=False,
-                 help="Which frames: a slice as in Python (0:10, ::5, -3:), numbers (0,4,7), names, or a mixture. "
-                      "Default: all."),
+                 help="Which frames: a slice as in Python (0:10, ::5, -3:), a range with both ends (0-5), numbers "
+                      "(0,4,7), names, or a mixture. Default: all."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 OutFolderOption = Annotated[

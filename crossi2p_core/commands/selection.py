@@ -9,6 +9,7 @@ from ..errors import InputError
 
 _SLICE = re.compile(r"(-?\d+)?:(-?\d+)?(?::(-?\d+)?)?")
 _NUMBER = re.compile(r"-?\d+")
+_RANGE = re.compile(r"(\d+)-(\d+)")
 
 
 def select_frames(source: Source, text: str | None) -> list[int]:
@@ -27,7 +28,8 @@ def select_frames(source: Source, text: str | None) -> list[int]:
 
 
 def _indices(source: Source, part: str) -> list[int]:
-    """Indices that one part between commas stands for: a slice, a number (negative counts from the end) or a name."""
+    """Indices that one part between commas stands for: a slice, a range from 0-5 with both its ends, a number
+    (negative counts from the end) or a name."""
     count = len(source)
     if match := _SLICE.fullmatch(part):
         start, stop, step = (None if number is None else int(number) for number in match.groups())
@@ -38,6 +40,8 @@ def _indices(source: Source, part: str) -> list[int]:
         if not -count <= int(part) < count:
             raise InputError(f"--frames {part}: {source.path} has {count} frames, numbered 0 to {count - 1}")
         return [int(part) % count]
+    if (match := _RANGE.fullmatch(part)) and part not in source.names:
+        return list(range(count)[int(match[1]):int(match[2]) + 1])
     return [source.index_of(part)]
 
 

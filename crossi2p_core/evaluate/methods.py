@@ -1,0 +1,98 @@
+"""What is evaluated: refine alone, the network alone, both; each is asked with the right and with a wrong image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import InputError
+from ..matcher import Matcher
+from ..model.config import COARSE_STRIDE
+from ..model.inputs import make_batch
+from ..registrar import SURE_MARGIN, Registrar
+from ..train.metrics import coarse_recall
+from ..train.targets import targets_of
+from ..types import Prior, Sample
+
+Array = np.ndarray
+REFINE, NETWORK, BOTH = "refine", "network", "network + refine"
+NEAR_CONTROL = (5.0, 0.5)  # degrees, metres: within what refine searches around the start that the control gives
+Answer = dict[str, Any]
+Method = Callable[[Sample, "Prior | None"], Answer]
+
+
+@dataclass(frozen=True)
+class Methods:
+    """Methods by name. matcher: the network, where there is one."""
+
+    run: dict[str, Method]
+    matcher: Matcher | None
+
+    def recall(self, sample: Sample) -> float | None:
+        """Share of superpoints in view whose best superpixel is right to within one; None without a network."""
+        return None if self.matcher is None else _recall(self.matcher, sample)
+
+
+def load_methods(weights: str | Path | None, refine: bool, has_start: bool, config: str | Path | None,
+                 device: str) -> Methods:
+    """What can be asked. has_start: the protocol gives a start, so that refine alone can be asked beside a network.
+
+    Raises InputError for weights or a device that cannot be used, and where neither network nor refine is left.
+    """
+    if weights is None:
+        if not refine:
+            raise InputError("--no-refine leaves nothing to evaluate without a network; give --weights")
+        return Methods({REFINE: _registered(Registrar(config, device))}, None)
+    whole = Registrar(config, device, weights)
+    assert whole.matcher is not None
+    run: dict[str, Method] = {NETWORK: _estimated(whole.matcher)}
+    if refine:
+        run[BOTH] = _registered(whole)
+        if has_start:
+            alone = Registrar(config, device)
+            alone.matcher = None
+            run[REFINE] = _registered(alone)
+    return Methods(run, whole.matcher)
+
+
+def _registered(registrar: Registrar) -> Method:
+    def ask(sample: Sample, prior: Prior | None) -> Answer:
+        begin = time.perf_counter()
+        if prior is None and registrar.matcher is None:
+            raise InputError("refine alone has no start: give --weights")
+        found = registrar.register(sample, prior)
+        return _answer(found.T_cam_lidar, found.covariance, found.status, found.reason, begin)
+    return ask
+
+
+def _estimated(matcher: Matcher) -> Method:
+    def ask(sample: Sample, prior: Prior | None) -> Answer:
+        begin = time.perf_counter()
+        found = matcher.estimate(sample, prior)
+        sure = found.margin >= SURE_MARGIN
+        return _answer(found.T_cam_lidar, found.covariance, "ok" if sure else "uncertain",
+                       f"the pose beats others by {found.margin:.1f}", begin)
+    return ask
+
+
+def _answer(T: Array, covariance: Array, status: str, reason: str, begin: float) -> Answer:
+    """Plain numbers. sigma: one of the whole rotation (deg) and of the whole translation (m), None where unknown."""
+    seconds = time.perf_counter() - begin
+    variance = np.diag(covariance)
+    sigma = [float(np.degrees(np.sqrt(variance[:3].sum()))), float(np.sqrt(variance[3:].sum()))]
+    return {"T_cam_lidar": np.asarray(T).tolist(), "status": status, "reason": reason, "seconds": round(seconds, 4),
+            "sigma": sigma if np.isfinite(sigma).all() else None}
+
+
+@torch.inference_mode()
+def _recall(matcher: Matcher, sample: Sample) -> float:
+    batch = make_batch(sample, matcher.config).to(matcher.device)
+    found = coarse_recall(matcher.network(batch), targets_of(batch, matcher.config.grid),
+                          batch.image.shape[-1] // COARSE_STRIDE)
+    return float(found)
