@@ -11,7 +11,7 @@ from torch import Tensor
 from crossi2p_core.model.attention import TransformerLayer
 from crossi2p_core.model.coarse import CoarseMatcher, CoarseScores
 from crossi2p_core.model.config import CoarseConfig, FineConfig, ImageEncoderConfig, NetworkConfig, PointEncoderConfig
-from crossi2p_core.model.fine import FineMatcher, FinePoints, expected_offsets
+from crossi2p_core.model.fine import LEAST_SCORE, FineMatcher, FinePoints, coarse_heat, expected_offsets
 from crossi2p_core.model.gather import rows
 from crossi2p_core.model.rotary import cell_centres, ray_angles, rotate, superpixel_phases, superpoint_phases
 
@@ -119,9 +119,23 @@ def fine_stage(bf16: bool = False) -> tuple[FineMatcher, tuple, object]:
     cloud = FinePoints(torch.randn(1, 50, 16), torch.randn(1, 50, 3) * 10, torch.ones(1, 50, dtype=torch.bool),
                        torch.randn(1, 5, 3) * 10, torch.randint(0, 50, (1, 5, 3)))
     chosen = torch.tensor([[[0, 0], [3, 17], [4, 31]]])  # a corner, the middle, the other corner of 4 x 8 superpixels
-    arguments = (torch.randn(1, 16, 8, 16), cloud, torch.randn(1, 5, 32), torch.randn(1, 32, 32), chosen, K, grid)
+    arguments = (torch.randn(1, 16, 8, 16), cloud, torch.randn(1, 5, 32), torch.randn(1, 32, 32),
+                 torch.randn(1, 5, 32), chosen, K, grid)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         return stage, arguments, stage(*arguments)
+
+
+def test_the_coarse_scores_reach_the_fine_stage_between_superpixels_and_moved_by_the_offset() -> None:
+    grid = (4, 8)
+    row, column = torch.meshgrid(torch.arange(4.0), torch.arange(8.0), indexing="ij")
+    similarity = (10 * column + row).flatten()[None, None]  # of one match, linear over the image
+    cells = torch.tensor([[[[11.5, 11.5], [15.5, 11.5], [27.5, 19.5]]]])  # px; centres of superpixels are at 3.5 + 8 n
+    offsets = torch.tensor([[[[0.0, 0.0], [1.0, 0.5]]]])  # superpixels
+    said = coarse_heat(similarity, cells, offsets, grid)[0, 0]
+    torch.testing.assert_close(said[0], torch.tensor([11.0, 16.0, 32.0]))
+    torch.testing.assert_close(said[1], said[0] - 10.5)
+    masked = coarse_heat(torch.full_like(similarity, -1e4), cells, offsets, grid)
+    assert (masked == LEAST_SCORE).all()
 
 
 def test_a_fine_match_is_the_mean_over_the_window_around_its_superpixel() -> None:

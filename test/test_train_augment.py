@@ -13,7 +13,7 @@ from crossi2p_core.config import load_config
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.train import augment_cloud, augment_image, augment_view
-from crossi2p_core.train.augment import augment
+from crossi2p_core.train.augment import at_position, augment
 from crossi2p_core.train.config import AugmentConfig
 from crossi2p_core.types import Camera, PointCloud, Sample
 
@@ -189,3 +189,9 @@ def test_what_cannot_be_learned_from_is_refused() -> None:
     with pytest.raises(InputError, match="points beyond 3 m"):
         few = replace(scene(8), cloud=scene(8).cloud.select(slice(50)))
         augment(few, AugmentConfig(), SIZE, np.random.default_rng(0))
+
+
+def test_the_scan_moves_farther_as_the_run_goes_on() -> None:
+    config = AugmentConfig(shift_m=10.0, shift_grows_over=400)
+    assert [at_position(config, position).shift_m for position in (0, 100, 400, 10**6)] == [0, 2.5, 10, 10]
+    assert at_position(AugmentConfig(shift_m=10.0), 0).shift_m == 10  # unless it says so, from the start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from ..errors import InputError
 from .selection import select_view
 
 if TYPE_CHECKING:
-    from ..train.config import SourceConfig, TrainConfig
+    from ..train.config import AugmentConfig, SourceConfig, TrainConfig
     from ..train.distributed import World
     from ..train.trainer import Trainer
 
@@ -64,10 +65,11 @@ def _trainer(settings: TrainConfig, world: World) -> Trainer:
     from ..train.trainer import Trainer
     from ..train.validation import Validation
 
-    def examples(configs: tuple[SourceConfig, ...], sources: list[Source], seed: int) -> Examples:
+    def examples(configs: tuple[SourceConfig, ...], sources: list[Source], seed: int,
+                 changes: AugmentConfig) -> Examples:
         cache = settings.cache_mb * 1_000_000 // max(1, settings.workers)
         frames = Frames(sources, [one.weight for one in configs], seed, cache)
-        return Examples(frames, NetworkInput(settings.network), settings.network.size, settings.augment)
+        return Examples(frames, NetworkInput(settings.network), settings.network.size, changes)
 
     sources, kept_back = _opened(settings.sources, "sources"), _opened(settings.validation, "")
     torch.manual_seed(settings.seed)  # of the first weights, the same in every process
@@ -78,10 +80,11 @@ def _trainer(settings: TrainConfig, world: World) -> Trainer:
     if settings.weights is not None:
         checkpoint.load_weights(network, checkpoint.load(settings.weights, training=False).weights, settings.weights)
     task = MatchingTask(settings.network, settings.view_pairs)
-    validate = Validation(examples(settings.validation, kept_back, settings.seed + 1), task.judge, settings,
+    full_grown = replace(settings.augment, shift_grows_over=0)
+    validate = Validation(examples(settings.validation, kept_back, settings.seed + 1, full_grown), task.judge, settings,
                           world) if kept_back else None
-    return Trainer(settings, network, task, examples(settings.sources, sources, settings.seed), world, validate,
-                   fingerprint(settings.sources, sources))
+    learned_from = examples(settings.sources, sources, settings.seed, settings.augment)
+    return Trainer(settings, network, task, learned_from, world, validate, fingerprint(settings.sources, sources))
 
 
 def _opened(configs: tuple[SourceConfig, ...], needed: str) -> list[Source]:

@@ -50,8 +50,7 @@ class CoarseMatcher(nn.Module):
         self.points_place, self.image_place = (
             nn.Sequential(nn.Linear(3, config.dim), nn.GELU(), nn.Linear(config.dim, config.dim)) for _ in range(2))
         self.layers = nn.ModuleList(TwoWayLayer(config.dim, config.heads) for _ in range(config.layers))
-        self.points_out, self.image_out = (
-            nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, SHARED_DIM)) for _ in range(2))
+        self.points_out, self.image_out = (_correction(config.dim) for _ in range(2))
         self.in_view, self.covered = (
             nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, 1)) for _ in range(2))
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
@@ -68,12 +67,24 @@ class CoarseMatcher(nn.Module):
         image_phases = superpixel_phases(K, grid, self.head_dim)
         for layer in self.layers:
             x, y = layer(x, y, valid, inside, point_phases, image_phases)
-        similarity = cosines(self.points_out(x), self.image_out(y))
+        similarity = cosines(points + self.points_out(x), image + self.image_out(y))
         similarity = similarity * self.log_scale.clamp(max=5.0).exp()
         similarity = similarity + mask_bias(valid, similarity)[:, :, None] + mask_bias(inside, similarity)[:, None, :]
         scores = CoarseScores(similarity, self.in_view(x)[..., 0].float() + mask_bias(valid, similarity),
                               self.covered(y)[..., 0].float() + mask_bias(inside, similarity))
         return scores, x, y
+
+
+def _correction(dim: int) -> nn.Sequential:
+    """What context adds to the shared space: next to nothing at first, so that scores begin as the contrastive loss has
+    them.
+
+    Without this, the scores were found to trail behind the shared space by hundreds of steps.
+    """
+    last = nn.Linear(dim, SHARED_DIM)
+    nn.init.normal_(last.weight, std=1e-3)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.LayerNorm(dim), last)
 
 
 def _place_of_points(xyz: Tensor) -> Tensor:

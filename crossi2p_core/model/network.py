@@ -77,8 +77,8 @@ class Network(nn.Module):
         missing = self.config.fine.matches - (0 if chosen is None else chosen.shape[1])
         best = best_matches(scores, missing)
         chosen = best if chosen is None else torch.cat([chosen, best], dim=1)
-        fine = self.fine(described.fine_map, self._fine_points(cloud, described), x, y, chosen, batch.K,
-                         self.config.grid)
+        fine = self.fine(described.fine_map, self._fine_points(cloud, described), x, y, scores.similarity, chosen,
+                         batch.K, self.config.grid)
         other = None if view is None else self.describe(view)
         return Matches(described, scores, chosen, fine, superpoints, valid, inside, other)
 

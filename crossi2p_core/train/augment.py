@@ -28,6 +28,15 @@ TRIES = 20  # of drawing a virtual camera
 LEAST_POINTS = 100  # an augmentation of the cloud that leaves fewer is not done
 
 
+def at_position(config: AugmentConfig, position: int) -> AugmentConfig:
+    """What is changed about the example at `position` of a run: shift_m grows to what it is in the end.
+
+    A scan that has moved looks another way from its new origin, which is hard to learn together with all the rest.
+    """
+    grown = min(1.0, position / config.shift_grows_over) if config.shift_grows_over else 1.0
+    return replace(config, shift_m=grown * config.shift_m)
+
+
 def augment(sample: Sample, config: AugmentConfig, size: tuple[int, int],
             rng: np.random.Generator) -> tuple[Sample, np.ndarray | None]:
     """The sample changed at random; its points project to the same places of the scene as before.

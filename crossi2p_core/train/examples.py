@@ -22,7 +22,7 @@ from ..model.batch import Batch, collate
 from ..model.config import NetworkConfig
 from ..model.inputs import make_batch
 from ..types import Sample
-from .augment import augment
+from .augment import at_position, augment
 from .config import AugmentConfig, TrainConfig
 from .distributed import World
 from .frames import Frames
@@ -68,7 +68,7 @@ class Examples(Dataset[Example | InputError]):
         rng = np.random.default_rng([self.frames.seed, 2, position])
         inside = None
         if self.changes is not None:
-            sample, inside = augment(sample, self.changes, self.size, rng)
+            sample, inside = augment(sample, at_position(self.changes, position), self.size, rng)
         elif sample.T_cam_lidar is None:
             raise InputError(f"{sample.name} has no recorded extrinsic (T_cam_lidar) to compare with")
         batch = self.make_batch(sample, rng)
