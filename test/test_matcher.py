@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import assert_refused, crossi2p
 from test_network import SMALL
 
+from crossi2p_core.commands.words import report_in_words
 from crossi2p_core.config import dump_config
 from crossi2p_core.datasets import open_source
 from crossi2p_core.errors import InputError
@@ -72,3 +75,24 @@ def test_weights_that_cannot_be_used_are_named(weights: Path, tmp_path: Path) ->
     other = parse_yaml(dump_config(NetworkConfig()), "the settings")
     with pytest.raises(InputError, match="is of another network"):
         Matcher(write(tmp_path / "other", {"network": other}))
+
+
+def test_the_command_starts_from_nothing(weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = crossi2p("register", "synthetic:street?seed=2&frames=1&camera=kitti&lidar=hdl64", "--from-scratch", "--weights",
+                     weights, "--out", out, "--json")
+    report = json.loads(found.out)
+    (record,) = report["frames"]
+    assert record["init_error_deg"] is None and record["error_deg"] is not None and "network" in record["timings_s"]
+    assert record["status"] != "ok"  # the weights are random
+    assert report["summary"]["init_error_deg_median"] is None and report["summary"]["share_worse"] == 0
+    assert [path.name for path in out.glob("*.jpg")] == ["000000_after.jpg"]
+    assert "from scratch" in report_in_words(report, out)
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--from-scratch"], "--from-scratch needs a trained network"),
+    (["--from-scratch", "--perturb", "1,10"], "so --perturb has nothing to say"),
+    (["--from-scratch", "--search", "5,50"], "so --search has nothing to say")])
+def test_starting_from_nothing_asks_for_weights_and_for_no_start(arguments: list[str], words: str) -> None:
+    assert_refused(crossi2p("register", "synthetic:street?seed=2&frames=1", *arguments), words)

@@ -50,6 +50,15 @@ def test_what_nobody_knows_is_null_in_valid_json() -> None:
     assert np.allclose(back["frames"][0]["T_cam_lidar"], off_by(1, 1))
 
 
+def test_an_answer_from_scratch_has_no_start_and_makes_nothing_worse() -> None:
+    result = Registration(off_by(5.0, 90.0), np.full((6, 6), np.nan), "uncertain", "because")
+    one = make_record("frame", None, result, TRUTH, 1.0)
+    assert one["from_scratch"] and one["init_error_deg"] is None and one["error_deg"] == pytest.approx(5.0)
+    report = plain({"frames": [one, one], "summary": summarize([one, one])})
+    assert report["summary"]["share_worse"] == 0 and report["summary"]["init_error_cm_p90"] is None
+    assert "made worse" not in report_in_words(report, None) and "from scratch" in report_in_words(report, None)
+
+
 def test_summary_counts_failures_and_keeps_them_in_the_percentiles() -> None:
     records = [record(off_by(d, 1.0), status, seconds=s) for d, status, s in
                ((0.1, "ok", 1.0), (0.2, "ok", 2.0), (0.3, "uncertain", 3.0), (3.0, "failed", 4.0))]

@@ -20,7 +20,7 @@ from crossi2p_core.calibration_file import read_calibration
 
 KEYS = {"name", "init_error_deg", "init_error_cm", "error_deg", "error_cm", "status", "reason", "cost_before",
         "cost_after", "doubt_before", "reprojection_px", "matches", "inliers", "overlap", "timings_s", "seconds",
-        "T_cam_lidar", "peak_memory_mb", "speeds_m_s"}
+        "T_cam_lidar", "peak_memory_mb", "speeds_m_s", "from_scratch"}
 
 
 @pytest.fixture(scope="module")

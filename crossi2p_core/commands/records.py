@@ -18,15 +18,16 @@ FLOOR_MANY_FRAMES = (0.20, 4.0)
 ERRORS = ("init_error_deg", "init_error_cm", "error_deg", "error_cm")
 
 
-def make_record(name: str, start: np.ndarray, result: Registration, truth: np.ndarray | None,
+def make_record(name: str, start: np.ndarray | None, result: Registration, truth: np.ndarray | None,
                 seconds: float) -> dict[str, Any]:
     """One registration in plain numbers.
 
-    start, truth: (4, 4) T_cam_lidar; errors are None where the truth is unknown. seconds: wall time of the
+    start, truth: (4, 4) T_cam_lidar; errors are None where the truth is unknown or there was no start. seconds: wall time of the
     registration, without reading files. peak_memory_mb: the most the process has held so far, on a GPU if it uses one.
     """
     return {
         "name": name,
+        "from_scratch": start is None,
         **_errors(start, truth, "init_"),
         **_errors(result.T_cam_lidar, truth, ""),
         "status": result.status,
@@ -58,8 +59,9 @@ def summarize(records: list[dict[str, Any]]) -> dict[str, Any]:
         "frames": len(records), "registered": count["ok"], "uncertain": count["uncertain"], "failed": count["failed"],
     }
     for key in ERRORS:
-        summary[f"{key}_median"] = _percentile([r[key] for r in judged], 50)
-        summary[f"{key}_p90"] = _percentile([r[key] for r in judged], 90)
+        known = [r[key] for r in judged if r[key] is not None]
+        summary[f"{key}_median"] = _percentile(known, 50)
+        summary[f"{key}_p90"] = _percentile(known, 90)
     summary["share_worse"] = float(np.mean([is_worse(r) for r in judged])) if judged else None
     summary["seconds_median"] = _percentile([r["seconds"] for r in records], 50)
     summary["seconds_p90"] = _percentile([r["seconds"] for r in records], 90)
@@ -68,7 +70,12 @@ def summarize(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def is_worse(record: dict[str, Any]) -> bool:
-    """Whether rotation or translation is further from the truth than at the start, and beyond the method's floor."""
+    """Whether rotation or translation is further from the truth than at the start, and beyond the method's floor.
+
+    Never where there was no start.
+    """
+    if record["init_error_deg"] is None:
+        return False
     floor = FLOOR_MANY_FRAMES if len(record.get("used", ())) > 1 else FLOOR_ONE_FRAME
     return any(record[f"error_{unit}"] > max(record[f"init_error_{unit}"], least)
                for unit, least in zip(("deg", "cm"), floor, strict=True))
@@ -92,8 +99,8 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _errors(T: np.ndarray, truth: np.ndarray | None, prefix: str) -> dict[str, float | None]:
-    if truth is None:
+def _errors(T: np.ndarray | None, truth: np.ndarray | None, prefix: str) -> dict[str, float | None]:
+    if T is None or truth is None:
         return {f"{prefix}error_deg": None, f"{prefix}error_cm": None}
     return {
         f"{prefix}error_deg": float(se3.rotation_error_deg(T, truth)),

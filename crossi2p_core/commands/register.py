@@ -12,6 +12,7 @@ import typer
 
 from ..datasets import open_source
 from ..datasets.source import Source
+from ..errors import InputError
 from ..types import Sample
 from .options import CameraOption, FramesOption, JsonOption, OutFolderOption, SourceArgument, degrees_and_metres
 from .progress import progress
@@ -51,21 +52,25 @@ def register(
         "--weights", metavar="FILE", show_default=False,
         help="A checkpoint of crossi2p train: with a start that may be more than 5 deg or 25 cm wrong (--search), the "
              "network looks for a better one first.")] = None,
+    from_scratch: Annotated[bool, typer.Option(
+        "--from-scratch", help="Start from no extrinsic at all; needs --weights.")] = False,
 ) -> None:
     """Find where the camera sits relative to the LiDAR, and say how sure that is.
 
-    Starts from the extrinsic recorded with SOURCE, or from --init.
+    Starts from the extrinsic recorded with SOURCE, from --init, or with --from-scratch from nothing.
 
     Exit code: 0 registered, every frame has an answer (ok or uncertain); 1 at least one frame is not registered
     (failed); 2 the input cannot be used.
     """
     starts = Starts.from_options(degrees_and_metres(perturb, "--perturb"), seed, init,
-                                 degrees_and_metres(search, "--search"))
+                                 degrees_and_metres(search, "--search"), from_scratch)
     opened = open_source(source, camera=camera)
     chosen = select_frames(opened, frames)
     from ..registrar import Registrar  # loads torch: not before the rest of the input is known to be usable
 
     registrar = Registrar(config, device, weights)
+    if from_scratch and registrar.matcher is None:
+        raise InputError("--from-scratch needs a trained network to look for a start; give its checkpoint by --weights")
     with staged_folder(out) as folder:
         run = _register_jointly if joint else _register_each
         records = run(opened, chosen, starts, registrar, folder)
@@ -87,9 +92,10 @@ def _register_each(source: Source, chosen: list[int], starts: Starts, registrar:
             begin = time.perf_counter()
             result = registrar.register(sample, prior)
             seconds = time.perf_counter() - begin
-            records.append(make_record(sample.name, prior.T_cam_lidar, result, sample.T_cam_lidar, seconds))
+            start = None if prior is None else prior.T_cam_lidar
+            records.append(make_record(sample.name, start, result, sample.T_cam_lidar, seconds))
             if folder is not None:
-                write_registration(folder, [sample], prior.T_cam_lidar, result, records[-1])
+                write_registration(folder, [sample], start, result, records[-1])
             advance(done, len(chosen))
     return records
 
@@ -108,9 +114,10 @@ def _register_jointly(source: Source, chosen: list[int], starts: Starts, registr
     with progress(f"Registering {len(samples)} frames jointly"):
         result = registrar.register_joint(samples, prior)
     seconds = time.perf_counter() - begin
-    record = make_record("joint", prior.T_cam_lidar, result, samples[0].T_cam_lidar, seconds)
+    start = None if prior is None else prior.T_cam_lidar
+    record = make_record("joint", start, result, samples[0].T_cam_lidar, seconds)
     if folder is not None:
-        write_registration(folder, samples, prior.T_cam_lidar, result, record)
+        write_registration(folder, samples, start, result, record)
     return [record | {"rig": samples[0].rig, "used": [sample.name for sample in samples], "left_out": left_out}]
 
 

@@ -51,14 +51,15 @@ def staged_folder(target: Path | None) -> Iterator[Path | None]:
                 folder.rmdir()
 
 
-def write_registration(folder: Path, samples: list[Sample], start: np.ndarray, result: Registration,
+def write_registration(folder: Path, samples: list[Sample], start: np.ndarray | None, result: Registration,
                        record: dict[str, Any]) -> None:
     """The extrinsic as `NAME.yaml` and before/after pictures `SAMPLE_before_after.jpg`, of the first few samples.
 
-    start: (4, 4) T_cam_lidar before. record: what `records.make_record` says of the result; its name is NAME.
+    start: (4, 4) T_cam_lidar before; None: there was none, and pictures `SAMPLE_after.jpg` show the result alone.
+    record: what `records.make_record` says of the result; its name is NAME.
     """
     from ..viz.image_file import write_image
-    from ..viz.overlay import before_after
+    from ..viz.overlay import before_after, draw_overlay
 
     name = record["name"]
     frames = samples[0].name if len(samples) == 1 else f"{len(samples)} frames"
@@ -68,8 +69,12 @@ def write_registration(folder: Path, samples: list[Sample], start: np.ndarray, r
     titles = {"title_before": f"before: {error_in_words(record, 'init_')}",
               "title_after": f"after: {error_in_words(record)} ({result.status})"}
     for sample in samples[:MAX_PICTURES]:
-        picture = before_after(sample.image, sample.camera, sample.cloud, start, result.T_cam_lidar, **titles)
-        write_image(folder / f"{file_stem(sample.name)}_before_after.jpg", picture)
+        scene = sample.image, sample.camera, sample.cloud
+        if start is None:
+            picture, kind = draw_overlay(*scene, result.T_cam_lidar, title=titles["title_after"]), "after"
+        else:
+            picture, kind = before_after(*scene, start, result.T_cam_lidar, **titles), "before_after"
+        write_image(folder / f"{file_stem(sample.name)}_{kind}.jpg", picture)
 
 
 def write_report(folder: Path, report: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Where a registration starts: the recorded extrinsic, the same made wrong on purpose, or a file."""
+"""Where a registration starts: the recorded extrinsic, the same made wrong on purpose, a file, or nowhere at all."""
 
 from __future__ import annotations
 
@@ -21,18 +21,25 @@ class Starts:
     """Gives every frame its prior.
 
     perturb: (degrees, metres) bounds of the error to draw, or None. seed: of that draw. init: (4, 4) T_cam_lidar to
-    start from instead of the recorded one. search: (degrees, metres) how wrong the start may be.
+    start from instead of the recorded one. search: (degrees, metres) how wrong the start may be. nowhere: there is no
+    start, the recorded extrinsic serves for comparison alone.
     """
 
     perturb: tuple[float, float] | None
     seed: int
     init: np.ndarray | None
     search: tuple[float, float]
+    nowhere: bool = False
 
     @classmethod
     def from_options(cls, perturb: tuple[float, float] | None, seed: int, init: Path | None,
-                     search: tuple[float, float] | None) -> Starts:
-        """Checked options; raises InputError for --perturb together with --init, a negative seed, an unusable file."""
+                     search: tuple[float, float] | None, from_scratch: bool = False) -> Starts:
+        """Checked options; raises InputError for those that contradict each other, a negative seed, an unusable file."""
+        given = [name for name, value in (("--perturb", perturb), ("--init", init), ("--search", search))
+                 if value is not None]
+        if from_scratch and given:
+            raise InputError(f"--from-scratch starts from no extrinsic at all, so {given[0]} has nothing to say; give "
+                             "one of them")
         if perturb is not None and init is not None:
             raise InputError("--perturb starts from the recorded extrinsic and --init from a file; give one of them")
         if seed < 0:
@@ -40,17 +47,22 @@ class Starts:
         if search is None:
             degrees, metres = perturb or DEFAULT_SEARCH
             search = max(degrees, LEAST_SEARCH[0]), max(metres, LEAST_SEARCH[1])
-        return cls(perturb, seed, None if init is None else read_calibration(init), search)
+        return cls(perturb, seed, None if init is None else read_calibration(init), search, from_scratch)
 
-    def for_frame(self, sample: Sample, index: int) -> Prior:
-        """Prior of the frame number `index` of its source: the draw is the same whichever frames run beside it."""
+    def for_frame(self, sample: Sample, index: int) -> Prior | None:
+        """Prior of the frame number `index` of its source: the draw is the same whichever frames run beside it.
+
+        None where there is to be none.
+        """
         return self._prior(sample, [self.seed, index])
 
-    def for_group(self, sample: Sample) -> Prior:
-        """One prior for all frames that share the rig of `sample`."""
+    def for_group(self, sample: Sample) -> Prior | None:
+        """One prior for all frames that share the rig of `sample`; None as in `for_frame`."""
         return self._prior(sample, self.seed)
 
-    def _prior(self, sample: Sample, key: int | list[int]) -> Prior:
+    def _prior(self, sample: Sample, key: int | list[int]) -> Prior | None:
+        if self.nowhere:
+            return None
         start = sample.T_cam_lidar if self.init is None else self.init
         if start is None:
             raise InputError(f"{sample.name} has no recorded extrinsic to start from; give one with --init calib.yaml")

@@ -15,16 +15,23 @@ def report_in_words(report: dict[str, Any], out: Path | None) -> str:
     lines += ["", f"{summary['registered']} ok, {summary['uncertain']} uncertain, {summary['failed']} failed; "
                   f"{summary['seconds_median']:.2f} s each (median)"]
     if len(records) > 1 and summary["share_worse"] is not None:
-        lines += [_medians("start", "init_", summary), _medians("found", "", summary),
-                  f"made worse: {summary['share_worse']:.0%}"]
+        started = summary["init_error_deg_median"] is not None
+        lines += [_medians("start", "init_", summary)] if started else []
+        lines += [_medians("found", "", summary)]
+        lines += [f"made worse: {summary['share_worse']:.0%}"] if started else []
     if out is not None:
         lines.append(f"pictures and extrinsics: {out}")
     return "\n".join(lines)
 
 
 def error_in_words(record: dict[str, Any], which: str = "") -> str:
-    """`0.12 deg, 1.9 cm`, or that the truth is unknown. which: `init_` for the error of the start."""
+    """`0.12 deg, 1.9 cm`, or that the truth is unknown, or that there was no start.
+
+    which: `init_` for the error of the start.
+    """
     degrees, centimetres = record[f"{which}error_deg"], record[f"{which}error_cm"]
+    if which == "init_" and record.get("from_scratch"):
+        return "from scratch"
     return "truth unknown" if degrees is None else f"{degrees:.2f} deg, {centimetres:.1f} cm"
 
 
