@@ -52,7 +52,7 @@ def draw_pairs(names: Sequence[str], chosen: Sequence[int], rounds: int, seed: i
     A pair's numbers depend on seed, frame and round alone, whichever frames run beside it; its wrong image is that of
     another chosen frame.
     """
-    pairs = []
+    pairs: list[Pair] = []
     for turn in range(rounds):
         for frame in chosen:
             rng = np.random.default_rng([seed, frame, turn])
