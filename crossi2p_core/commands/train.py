@@ -79,7 +79,7 @@ def _trainer(settings: TrainConfig, world: World) -> Trainer:
         print(f"crossi2p: {told}", file=sys.stderr)
     if settings.weights is not None:
         checkpoint.load_weights(network, checkpoint.load(settings.weights, training=False).weights, settings.weights)
-    task = MatchingTask(settings.network, settings.view_pairs)
+    task = MatchingTask(settings.network, settings.view_pairs, settings.validation_poses)
     full_grown = replace(settings.augment, shift_grows_over=0)
     validate = Validation(examples(settings.validation, kept_back, settings.seed + 1, full_grown), task.judge, settings,
                           world) if kept_back else None

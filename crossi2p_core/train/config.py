@@ -84,6 +84,7 @@ class TrainConfig:
     sources: tuple[SourceConfig, ...] = ()
     validation: tuple[SourceConfig, ...] = ()
     validation_frames: int = option(64, low=1, high=10**6)
+    validation_poses: bool = False  # also solve for poses there, with the right and a wrong image
     weights: str | None = None  # a checkpoint of ours whose weights to start from
     image_weights: str | None = None  # of a ResNet by torchvision's names, to start the image encoder from
     seed: int = option(0, low=0, high=2**31)

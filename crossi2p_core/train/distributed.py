@@ -86,6 +86,15 @@ def mean_over(world: World, values: Tensor) -> Tensor:
     return values
 
 
+def all_of(world: World, values: list[float]) -> list[float]:
+    """The numbers of all processes, however many each has, in the order of processes; the same on each."""
+    if world.size == 1:
+        return values
+    parts: list[list[float]] = [[] for _ in range(world.size)]
+    distributed.all_gather_object(parts, values)
+    return [value for part in parts for value in part]
+
+
 def check_agreement(world: World, number: int, what: str) -> None:
     """Raises InputError, on every process, unless all have the same number."""
     if world.size == 1:

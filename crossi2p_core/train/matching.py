@@ -16,7 +16,7 @@ from ..solve.probabilistic.problem import make_problem
 from ..solve.probabilistic.start import random_start
 from .config import LOSSES
 from .losses import ASTRAY_PX, alignment_loss, coarse_loss, fine_loss
-from .metrics import match_metrics
+from .metrics import match_metrics, pose_metrics
 from .step import bare
 from .targets import MIN_DEPTH_M, choose_matches, project_one, targets_of
 from .task import Terms
@@ -32,9 +32,9 @@ class MatchingTask:
 
     loss_names: Sequence[str] = LOSSES
 
-    def __init__(self, config: NetworkConfig, view_pairs: int | None = None) -> None:
-        """view_pairs: so many pairs of every batch are also seen from another view; None: all."""
-        self.config, self.view_pairs = config, view_pairs
+    def __init__(self, config: NetworkConfig, view_pairs: int | None = None, poses: bool = False) -> None:
+        """view_pairs: so many pairs of every batch are also seen from another view; None: all. poses: judge these."""
+        self.config, self.view_pairs, self.poses = config, view_pairs, poses
 
     def terms(self, model: nn.Module, batch: Batch, active: Sequence[str]) -> Terms:
         """The active losses of a batch with T_cam_lidar, and its metrics."""
@@ -53,11 +53,17 @@ class MatchingTask:
         return Terms({name: losses[name] for name in active}, match_metrics(matches, targets, batch) | parts)
 
     def judge(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Metrics of the network left to itself, and its coarse recall where every cloud is given a wrong image."""
-        targets = targets_of(batch, self.config.grid)
-        found = match_metrics(model(batch), targets, batch)
-        wrong = match_metrics(model(with_wrong_image(batch)), targets, batch)
-        return found | {"coarse_recall_wrong_image": wrong["coarse_recall"]}
+        """Metrics of the network left to itself, and its coarse recall where every cloud is given a wrong image; with
+        `poses` also the errors of poses, for each pair."""
+        targets, other = targets_of(batch, self.config.grid), with_wrong_image(batch)
+        right, wrong = model(batch), model(other)
+        found = match_metrics(right, targets, batch)
+        found["coarse_recall_wrong_image"] = match_metrics(wrong, targets, other)["coarse_recall"]
+        if self.poses:
+            found |= pose_metrics(right, batch, self.config.grid)
+            poses = pose_metrics(wrong, other, self.config.grid)
+            found |= {f"{name}_wrong_image": value for name, value in poses.items()}
+        return found
 
     def shared_layers(self, model: nn.Module) -> Sequence[nn.Parameter]:
         """Both projectors: the last weights that all losses share."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..geometry import se3
 from ..model.batch import Batch
 from ..model.config import COARSE_STRIDE
 from ..model.network import Matches
+from ..solve.from_matches import poses_from_matches
 from .losses import fine_truth
 from .targets import Targets
 
 FINE_INLIER_PX = 2.0  # at the network's image size
+RIGHT_DEG, RIGHT_M = 5.0, 2.0  # of the literature's protocol A
 
 
 @torch.no_grad()
@@ -31,6 +34,20 @@ def match_metrics(matches: Matches, targets: Targets, batch: Batch) -> dict[str,
         "fine_inliers": _mean((error < FINE_INLIER_PX).float(), usable),
         "fine_error_px": _mean(error, usable),
     }
+
+
+@torch.no_grad()
+def pose_metrics(matches: Matches, batch: Batch, grid: tuple[int, int]) -> dict[str, Tensor]:
+    """Of each pair, (B,): rre_deg, geodesic; rte_m; pose_accuracy, 1 where both are within RIGHT_DEG and RIGHT_M.
+
+    grid: rows and columns of superpixels. Nothing is drawn from torch's own generators.
+    """
+    assert batch.T_cam_lidar is not None
+    with torch.autocast(batch.image.device.type, enabled=False):
+        found, truth = poses_from_matches(matches, batch, grid).T.double(), batch.T_cam_lidar.double()
+    turn = torch.rad2deg(se3.rotation_angle(found[:, :3, :3] @ truth[:, :3, :3].mT))
+    shift = (found[:, :3, 3] - truth[:, :3, 3]).norm(dim=-1)
+    return {"rre_deg": turn, "rte_m": shift, "pose_accuracy": ((turn < RIGHT_DEG) & (shift < RIGHT_M)).double()}
 
 
 def coarse_recall(matches: Matches, targets: Targets, columns: int) -> Tensor:

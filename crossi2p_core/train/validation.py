@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
@@ -11,15 +12,19 @@ from torch.utils.data import DataLoader, Subset
 from ..errors import InputError
 from ..model.batch import Batch
 from .config import TrainConfig
-from .distributed import World, mean_over
+from .distributed import World, all_of, mean_over
 from .examples import Examples, join
 from .step import autocast
 
 Judge = Callable[[nn.Module, Batch], dict[str, Tensor]]
+MEDIANS = ("rre_deg", "rte_m")  # how the names of such errors begin
 
 
 class Validation:
-    """Means of the metrics of `judge` over the first `config.validation_frames` examples, shared by all processes."""
+    """Metrics of `judge` over the first `config.validation_frames` examples, shared by all processes.
+
+    Means; of errors that are told for each pair (MEDIANS), medians.
+    """
 
     def __init__(self, examples: Examples, judge: Judge, config: TrainConfig, world: World) -> None:
         self.judge, self.config, self.world = judge, config, world
@@ -31,16 +36,21 @@ class Validation:
         if not len(self.share):
             raise InputError(f"{self.world.size} processes need at least as many frames of validation; give more")
         sums: dict[str, Tensor] = {}
+        errors: dict[str, list[float]] = {}
         for batch in self._batches():
             with autocast(self.config, self.world):
                 found = self.judge(model, batch)
             for name, value in found.items():
-                weighted = value.detach().double() * len(batch)
+                if name.startswith(MEDIANS):
+                    errors.setdefault(name, []).extend(value.tolist())
+                    continue
+                weighted = value.detach().double().mean() * len(batch)
                 sums[name] = sums[name] + weighted if name in sums else weighted
         total = torch.stack([*(sums[name] for name in sorted(sums)), torch.tensor(
             float(len(self.share)), dtype=torch.float64, device=self.world.device)])
         values = mean_over(self.world, total).tolist()
-        return {name: value / values[-1] for name, value in zip(sorted(sums), values[:-1], strict=True)}
+        means = {name: value / values[-1] for name, value in zip(sorted(sums), values[:-1], strict=True)}
+        return means | {f"{name}_median": float(np.median(all_of(self.world, errors[name]))) for name in sorted(errors)}
 
     def _batches(self) -> Iterator[Batch]:
         loader = DataLoader(self.share, batch_size=self.config.batch, collate_fn=join, num_workers=self.config.workers)
