@@ -66,7 +66,8 @@ def fresh_batches(settings: TrainConfig) -> list[tuple[Batch, list[str]]]:
     """Every frame of the run ROUNDS times, a batch per round, so that a wrong image is another frame's."""
     sources = [select_view(open_source(one.path, camera=one.camera), one.frames) for one in settings.sources]
     frames = Frames(sources, [1.0] * len(sources), FRESH_SEED, 2 * 10**9)
-    examples = Examples(frames, NetworkInput(settings.network), settings.network.size, replace(settings.augment, shift_grows_over=0))
+    changes = replace(settings.augment, shift_grows_over=0)
+    examples = Examples(frames, NetworkInput(settings.network), settings.network.size, changes)
     batches = []
     for first in range(0, ROUNDS * frames.epoch_length, frames.epoch_length):
         positions = range(first, first + frames.epoch_length)

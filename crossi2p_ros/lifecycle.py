@@ -64,7 +64,8 @@ class RegisterNode(LifecycleNode):
         self.cannot_configure = ""
         try:
             # 1. what computes
-            self.registrar = Registrar(self.settings.config_file or None, self.settings.device)
+            self.registrar = Registrar(self.settings.config_file or None, self.settings.device,
+                                       self.settings.weights or None)
             # 2. what is known of frames, and where the start comes from
             self.buffer.clear()
             self.listener = TransformListener(self.buffer, self)
@@ -223,7 +224,8 @@ class RegisterNode(LifecycleNode):
         if valid is None:
             return None
         try:
-            return valid.deviation(self.reference.find(valid.lidar_frame, valid.camera_frame, valid.stamp))
+            reference = self.reference.find(valid.lidar_frame, valid.camera_frame, valid.stamp)
+            return None if reference is None else valid.deviation(reference)
         except (InputError, TransformException):
             return None
 

@@ -81,8 +81,7 @@ class Outputs:
     def _overlay(self, outcome: Outcome) -> Image:
         """The cloud on the image, by the frame that the node publishes."""
         sample, found = outcome.sample, outcome.registration
-        degrees, centimetres = outcome.deviation()
-        title = f"{found.status}: {degrees:.2f} deg, {centimetres:.1f} cm from the reference"
+        title = f"{found.status}: {outcome.from_reference_in_words}"
         picture = draw_overlay(sample.image, sample.camera, sample.cloud, found.T_cam_lidar, title=title)
         return self._make.image(picture, outcome.stamp, outcome.camera_frame)
 

@@ -41,8 +41,9 @@ class Reference:
         """Back to the source."""
         self._accepted = None
 
-    def find(self, lidar_frame: str, camera_frame: str, stamp: int) -> np.ndarray:
-        """T_cam_lidar (4, 4) for a scan with this stamp (ns). Raises InputError that says what is missing.
+    def find(self, lidar_frame: str, camera_frame: str, stamp: int) -> np.ndarray | None:
+        """T_cam_lidar (4, 4) for a scan with this stamp (ns); None where `prior.source` is none. Raises InputError that
+        says what is missing.
 
         What was accepted for other sensors than these says nothing of them.
         """
@@ -55,7 +56,7 @@ class Reference:
             return _from_parameters(chosen)
         if chosen.prior_source == "tf":
             return self._from_tf(lidar_frame, camera_frame, stamp)
-        raise InputError("prior.source is none, so there is no start; set it to tf, file or parameters")
+        return None
 
     def _from_tf(self, lidar_frame: str, camera_frame: str, stamp: int) -> np.ndarray:
         """What the tree says of that moment, or else its newest: a late /tf must not stop us."""

@@ -29,7 +29,8 @@ class Repair:
         settings = self._settings()
         if settings.repair_policy != "apply" or not outcome.valid:
             return ""
-        if not settings.worth_a_warning(*outcome.deviation()):
+        apart = outcome.from_reference
+        if apart is not None and not settings.worth_a_warning(*apart):
             self._agreeing.clear()
             return ""
         found = outcome.registration.T_cam_lidar
@@ -48,9 +49,11 @@ class Repair:
         count = len(self._agreeing)
         self._agreeing.clear()
         self._reference.accept(surest.registration.T_cam_lidar, surest.lidar_frame, surest.camera_frame)
-        degrees, centimetres = surest.deviation()
-        return (f"repaired: the reference was {degrees:.2f} deg and {centimetres:.1f} cm off, as {count} answers in a "
-                "row say; ~/save keeps the repair for the next start, ~/reset takes it back")
+        apart = surest.from_reference
+        done = ("found: the camera is where" if apart is None else
+                f"repaired: the reference was {apart[0]:.2f} deg and {apart[1]:.1f} cm off, as")
+        return (f"{done} {count} answers in a row say; ~/save keeps the {'answer' if apart is None else 'repair'} for "
+                "the next start, ~/reset takes it back")
 
 
 def _spread(outcome: Outcome) -> float:

@@ -72,9 +72,8 @@ class Services:
         answer = await done
         if not isinstance(answer, Outcome):
             return _say(response, False, str(answer))
-        degrees, centimetres = answer.deviation()
         return _say(response, answer.valid, f"{answer.registration.status}: {answer.registration.reason}; "
-                                            f"{degrees:.2f} deg and {centimetres:.1f} cm from the reference")
+                                            f"{answer.from_reference_in_words}")
 
     def _save(self, request: Any, response: Any) -> Any:
         """Write the last valid result."""
@@ -101,9 +100,10 @@ class Services:
         if valid is None:
             return _say(response, False, "there is no valid result to accept yet; see /diagnostics for the reason")
         self._reference.accept(valid.registration.T_cam_lidar, valid.lidar_frame, valid.camera_frame)
-        degrees, centimetres = valid.deviation()
-        return _say(response, True, f"the estimate is the reference now; the former one was {degrees:.2f} deg and "
-                                    f"{centimetres:.1f} cm away; ~/save keeps it for the next start")
+        apart = valid.from_reference
+        former = ("there was none before" if apart is None else
+                  f"the former one was {apart[0]:.2f} deg and {apart[1]:.1f} cm away")
+        return _say(response, True, f"the estimate is the reference now; {former}; ~/save keeps it for the next start")
 
 
 def _say(response: Any, success: bool, message: str) -> Any:

@@ -236,8 +236,12 @@ class Worker:
             reference = self._reference.find(lidar_frame, camera_frame, newest.stamp)
         except InputError as error:
             raise _NoStart(str(error)) from error
+        if reference is None and self._registrar.matcher is None:
+            raise _NoStart("prior.source is none, so there is no start, and without weights nothing looks for one; set "
+                           "prior.source to tf, file or parameters, or weights to a trained network")
         settings = self._settings()
-        found = self._registrar.register_joint(samples, Prior(reference, settings.prior_max_deg, settings.prior_max_m))
+        prior = None if reference is None else Prior(reference, settings.prior_max_deg, settings.prior_max_m)
+        found = self._registrar.register_joint(samples, prior)
         now = time.monotonic()
         return Outcome(found, reference, samples[-1], lidar_frame, camera_frame, newest.stamp, newest.apart,
                        now - newest.arrived, now, {"convert": converted - begin} | found.timings)
@@ -274,8 +278,11 @@ class Worker:
         camera = Camera(np.array([[200.0, 0, 160], [0, 200, 120], [0, 0, 1]]), 320, 240)
         image = rng.integers(0, 255, (240, 320, 3), dtype=np.uint8)
         cloud = PointCloud.from_arrays(rng.uniform((-4, -3, 3), (4, 3, 20), (4000, 3)))
+        sample = Sample("warm-up", image, camera, cloud)
         try:
-            self._registrar.register(Sample("warm-up", image, camera, cloud), Prior(np.eye(4), 0.5, 0.05))
+            if self._registrar.matcher is not None:
+                self._registrar.matcher.estimate(sample)
+            self._registrar.register(sample, Prior(np.eye(4), 0.5, 0.05))
         finally:
             self._ledger.warm = True  # what comes of real pairs must be seen, even if this failed
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from command_line import assert_refused, crossi2p
+from random_weights import random_weights
 from test_network import SMALL
 
 from crossi2p_core.commands.words import report_in_words
@@ -18,23 +18,15 @@ from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.matcher import Matcher
 from crossi2p_core.model.config import NetworkConfig
-from crossi2p_core.model.network import Network
 from crossi2p_core.registrar import Registrar
 from crossi2p_core.safe_yaml import parse_yaml
-from crossi2p_core.train.checkpoint import Checkpoint, save
 from crossi2p_core.types import Prior, Sample
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of random weights."""
-    torch.manual_seed(0)
-    return write(tmp_path_factory.mktemp("weights"), {"network": parse_yaml(dump_config(SMALL), "the settings")})
-
-
-def write(folder: Path, config: dict) -> Path:
-    torch.manual_seed(0)
-    return save(folder, Checkpoint(1, config, {}, "", Network(SMALL).state_dict(), {}, {}, None), keep=1)
+    return random_weights(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +63,16 @@ def test_weights_that_cannot_be_used_are_named(weights: Path, tmp_path: Path) ->
     with pytest.raises(InputError, match="nowhere"):
         Matcher(tmp_path / "nowhere.safetensors")
     with pytest.raises(InputError, match="does not say which network"):
-        Matcher(write(tmp_path / "nameless", {}))
+        Matcher(random_weights(tmp_path / "nameless", {}))
     other = parse_yaml(dump_config(NetworkConfig()), "the settings")
     with pytest.raises(InputError, match="is of another network"):
-        Matcher(write(tmp_path / "other", {"network": other}))
+        Matcher(random_weights(tmp_path / "other", {"network": other}))
 
 
 def test_the_command_starts_from_nothing(weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    found = crossi2p("register", "synthetic:street?seed=2&frames=1&camera=kitti&lidar=hdl64", "--from-scratch", "--weights",
-                     weights, "--out", out, "--json")
+    found = crossi2p("register", "synthetic:street?seed=2&frames=1&camera=kitti&lidar=hdl64", "--from-scratch",
+                     "--weights", weights, "--out", out, "--json")
     report = json.loads(found.out)
     (record,) = report["frames"]
     assert record["init_error_deg"] is None and record["error_deg"] is not None and "network" in record["timings_s"]

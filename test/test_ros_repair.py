@@ -56,6 +56,15 @@ def test_less_than_that_repairs_nothing(answers: list[Outcome]) -> None:
     assert not applied and not reference.accepted
 
 
+def test_answers_from_scratch_that_agree_become_the_reference() -> None:
+    answers = [replace(outcome(degrees), reference=None) for degrees in (40.0, 40.1, 39.9)]
+    reference = Reference(lambda: APPLY, Buffer())
+    repair = Repair(lambda: APPLY, reference)
+    said = [repair.consider(each) for each in answers]
+    assert said[:2] == ["", ""] and said[2].startswith("found: the camera is where 3 answers in a row say")
+    np.testing.assert_allclose(reference.find("lidar", "camera", 0), turned(40.0))
+
+
 def test_an_unsure_answer_in_between_does_not_count_against_the_others() -> None:
     assert repaired_after([outcome(1.0), outcome(1.0, "uncertain"), outcome(1.0), outcome(1.0)])[0] == [3]
 

@@ -84,7 +84,9 @@ def test_values_tell_all_with_units() -> None:
 
 
 def test_deviation_is_in_degrees_and_centimetres() -> None:
-    np.testing.assert_allclose(outcome().deviation(), (1.0, 10.0))
+    np.testing.assert_allclose(outcome().from_reference, (1.0, 10.0))
+    assert outcome().from_reference_in_words == "1.00 deg and 10.0 cm from the reference"
+    assert replace(outcome(), reference=None).from_reference_in_words == "found from scratch"
     np.testing.assert_allclose(outcome().deviation(MOVED), (0.0, 0.0), atol=1e-6)
 
 

@@ -22,8 +22,9 @@ def make_record(name: str, start: np.ndarray | None, result: Registration, truth
                 seconds: float) -> dict[str, Any]:
     """One registration in plain numbers.
 
-    start, truth: (4, 4) T_cam_lidar; errors are None where the truth is unknown or there was no start. seconds: wall time of the
-    registration, without reading files. peak_memory_mb: the most the process has held so far, on a GPU if it uses one.
+    start, truth: (4, 4) T_cam_lidar; errors are None where the truth is unknown or there was no start. seconds: wall
+    time of the registration, without reading files. peak_memory_mb: the most the process has held so far, on a GPU if
+    it uses one.
     """
     return {
         "name": name,

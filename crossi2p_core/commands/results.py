@@ -66,14 +66,14 @@ def write_registration(folder: Path, samples: list[Sample], start: np.ndarray | 
     write_calibration(folder / f"{file_stem(name)}.yaml", Extrinsic(
         result.T_cam_lidar, covariance=result.covariance, status=result.status, reason=result.reason,
         source=f"{frames} of {samples[0].rig or 'one rig'}"))
-    titles = {"title_before": f"before: {error_in_words(record, 'init_')}",
-              "title_after": f"after: {error_in_words(record)} ({result.status})"}
+    before, after = f"before: {error_in_words(record, 'init_')}", f"after: {error_in_words(record)} ({result.status})"
     for sample in samples[:MAX_PICTURES]:
         scene = sample.image, sample.camera, sample.cloud
         if start is None:
-            picture, kind = draw_overlay(*scene, result.T_cam_lidar, title=titles["title_after"]), "after"
+            picture, kind = draw_overlay(*scene, result.T_cam_lidar, title=after), "after"
         else:
-            picture, kind = before_after(*scene, start, result.T_cam_lidar, **titles), "before_after"
+            picture, kind = before_after(*scene, start, result.T_cam_lidar, title_before=before,
+                                         title_after=after), "before_after"
         write_image(folder / f"{file_stem(sample.name)}_{kind}.jpg", picture)
 
 

@@ -34,7 +34,7 @@ class Starts:
     @classmethod
     def from_options(cls, perturb: tuple[float, float] | None, seed: int, init: Path | None,
                      search: tuple[float, float] | None, from_scratch: bool = False) -> Starts:
-        """Checked options; raises InputError for those that contradict each other, a negative seed, an unusable file."""
+        """Checked options; InputError for those that contradict each other, a negative seed, a file of no use."""
         given = [name for name, value in (("--perturb", perturb), ("--init", init), ("--search", search))
                  if value is not None]
         if from_scratch and given:
