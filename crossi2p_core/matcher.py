@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from .config import load_config
 from .errors import InputError
+from .model.compiled import compile_forward
 from .model.config import NetworkConfig
 from .model.inputs import make_batch
 from .model.network import Network
@@ -41,17 +43,15 @@ class Estimate:
 class Matcher:
     """A trained network. Raises InputError for weights that cannot be read or do not fit."""
 
-    def __init__(self, weights: str | Path, device: torch.device | str = "cpu") -> None:
+    def __init__(self, weights: str | Path, device: torch.device | str = "cpu", compiled: bool = False) -> None:
+        """compiled: by torch.compile at the first estimate; where that fails, stderr says so and all goes on."""
         self.device = torch.device(device)
-        kept = checkpoint.load(weights, training=False)
-        settings = kept.config.get("network") if isinstance(kept.config, dict) else None
-        if not isinstance(settings, dict):
-            raise InputError(f"{weights} does not say which network it is of; give a checkpoint of crossi2p train")
-        self.config = load_config(NetworkConfig, settings)
-        network = Network(self.config)
-        checkpoint.load_weights(network, kept.weights, str(weights))
+        network = load_network(weights)
+        self.config = network.config
         # A convolution is faster over channels that lie side by side, on GPUs and CPUs alike.
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        if compiled:
+            compile_forward(self.network, lambda sentence: print(f"crossi2p: {sentence}", file=sys.stderr))
         self._half = self.device.type == "cuda" or torch.backends.cpu.get_cpu_capability() == "AVX512"
 
     def estimate(self, sample: Sample, prior: Prior | None = None, gravity: Gravity | None = None,
@@ -77,3 +77,14 @@ class Matcher:
         stages = dict(zip(("network input", "network", "network pose"), np.diff(times).tolist(), strict=True))
         return Estimate(pose, covariance, float(found.margin[0]), int(found.matches[0]), int(found.inliers[0]),
                         float(found.error_px[0]), stages)
+
+
+def load_network(weights: str | Path) -> Network:
+    """The network of a checkpoint, on the CPU. Raises InputError for weights that cannot be read or do not fit."""
+    kept = checkpoint.load(weights, training=False)
+    settings = kept.config.get("network") if isinstance(kept.config, dict) else None
+    if not isinstance(settings, dict):
+        raise InputError(f"{weights} does not say which network it is of; give a checkpoint of crossi2p train")
+    network = Network(load_config(NetworkConfig, settings))
+    checkpoint.load_weights(network, kept.weights, str(weights))
+    return network

@@ -32,6 +32,7 @@ class RegistrarConfig:
 
     refine: RefineConfig = field(default_factory=RefineConfig)
     weights: str | None = None  # a checkpoint of `crossi2p train`; empty: no network
+    compile: bool = False  # the network by torch.compile: the first registration takes minutes, the others are faster
     trusted_deg: float = option(5.0, low=0.0, high=180.0)  # a prior within these bounds needs no network
     trusted_m: float = option(0.25, low=0.0, high=1000.0)
 
@@ -47,9 +48,9 @@ class Registrar:
                  device: str = "auto", weights: str | Path | None = None) -> None:
         """weights: instead of those that the config names."""
         self.config = config if isinstance(config, RegistrarConfig) else load_config(RegistrarConfig, config)
-        self.device = _choose_device(device)
+        self.device = choose_device(device)
         named = weights if weights is not None else self.config.weights
-        self.matcher = None if named is None else Matcher(named, self.device)
+        self.matcher = None if named is None else Matcher(named, self.device, self.config.compile)
 
     def register(self, sample: Sample, prior: Prior | np.ndarray | None = None) -> Registration:
         """The extrinsic of one sample.
@@ -97,7 +98,7 @@ def _doubting(found: Registration, estimate: Estimate) -> Registration:
         f"{SURE_MARGIN:g} are asked; give a prior, or more frames"))
 
 
-def _choose_device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
     """The torch device of a name, checked to exist."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

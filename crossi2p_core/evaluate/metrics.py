@@ -176,11 +176,12 @@ def limit_in_words(limit: tuple[float, float]) -> str:
 
 
 def percentile(values: Array, percent: float) -> float | None:
-    """None where it is infinite, or of nothing."""
+    """None where it is infinite, or of nothing; linear between values, as numpy has it without any infinite ones."""
     if not len(values):
         return None
-    with np.errstate(invalid="ignore"):
-        found = float(np.percentile(values, percent))
+    ordered, place = np.sort(values), (len(values) - 1) * percent / 100
+    low, share = int(place), place % 1
+    found = float(ordered[low]) if share == 0 else float((1 - share) * ordered[low] + share * ordered[low + 1])
     return found if math.isfinite(found) else None
 
 

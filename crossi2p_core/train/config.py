@@ -67,6 +67,7 @@ class AugmentConfig:
     vehicle_m: float = option(3.0, low=0.0, high=20.0)  # points horizontally nearer are removed before the scan moves
     yaw_deg: float = option(180.0, low=0.0, high=180.0)  # of the scan, as in protocol A
     shift_m: float = option(10.0, low=0.0, high=50.0)  # of the scan, along each axis of the ground plane
+    shift_grows_over: int = option(0, low=0, high=10**9)  # examples of the run over which shift_m grows from 0
     tilt_deg: float = option(3.0, low=0.0, high=45.0)  # decalibration: about a random axis
     offset_m: float = option(0.3, low=0.0, high=5.0)  # decalibration: in a random direction
 
@@ -99,6 +100,7 @@ class TrainConfig:
     clip: float = option(1.0, low=1e-6, high=1e9)  # largest norm of the gradient
     ema: float = option(0.999, low=0.0, high=0.999999)  # decay of the averaged weights; 0: none
     precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False  # the network by torch.compile: the first steps take minutes, the others less time
     gradnorm: GradNormConfig = field(default_factory=GradNormConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     validate_every: int = option(1000, low=1, high=10**9)  # steps

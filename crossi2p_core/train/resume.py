@@ -11,7 +11,7 @@ from ..errors import InputError
 from .checkpoint import Checkpoint
 from .config import TrainConfig
 
-_PLACE = ("out", "workers", "cache_mb", "keep", "checkpoint_every")  # where and how, not what
+_PLACE = ("out", "workers", "cache_mb", "keep", "checkpoint_every", "compile")  # where and how, not what
 
 
 def plain_config(config: TrainConfig) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from .. import atomic
 from ..config import dump_config
 from ..errors import InputError
+from ..model.compiled import compile_forward
 from . import checkpoint
 from .checkpoint import Checkpoint
 from .config import TrainConfig
@@ -73,6 +74,8 @@ class Trainer:
     def run(self) -> Outcome:
         """All steps that are left, or as many as there is time for until SIGINT or SIGTERM."""
         self._resume()
+        if self.config.compile:
+            compile_forward(self.model, lambda sentence: self._notes.append(sentence))
         model = wrap(self.model, self.world)
         data = stream(self.examples, self.config, self.world, self.seen)
         with self._log() as log, Interruption() as interruption:

@@ -1,0 +1,90 @@
+"""`crossi2p export`: the network of a checkpoint as a program that runs without this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..datasets import Source, open_source
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..export import Kind
+    from ..model.batch import Batch
+    from ..model.config import NetworkConfig
+
+EXAMPLE = "synthetic:street?seed=0&frames=3&camera=kitti&lidar=hdl64"
+
+
+def export(
+    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", show_default=False,
+                                            help="A checkpoint of crossi2p train: step-N.json or .safetensors.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", show_default=False,
+                                        help="File to write, such as light.pt2; OUT.json beside it tells what goes in "
+                                             "and comes out.")],
+    form: Annotated[str, typer.Option("--format", metavar="pt2|onnx", help="A torch.export program, or ONNX.")] = "pt2",
+    batch: Annotated[str, typer.Option("--batch", metavar="any|N", help="Pairs at once: any number, or always N.")
+                     ] = "any",
+    source: Annotated[str, typer.Option("--source", metavar="SOURCE",
+                                        help="Recording on whose first frames the program is checked.")] = EXAMPLE,
+    tolerance: Annotated[float, typer.Option(
+        "--tolerance", help="Largest difference from the network, in parts of 1 or of the value if that is larger.")
+    ] = 1e-3,
+    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda",
+                                        help="Where a pt2 is to run; ONNX runs anywhere.")] = "cpu",
+) -> None:
+    """Write the network of WEIGHTS as a program, check it against the network, and tell the largest differences.
+
+    Exit code: 0 written; 2 the input cannot be used, or the program differs from the network (then nothing is written).
+    """
+    kind, pairs = _kind(form), _pairs(batch)
+    if not tolerance > 0:
+        raise InputError(f"--tolerance {tolerance}: give a number above 0, such as 1e-3")
+    opened = open_source(source)
+    from ..export import sidecar, write_export
+    from ..matcher import load_network
+    from ..registrar import choose_device
+
+    network, place = load_network(weights), choose_device("cpu" if kind == "onnx" else device)
+    counts = [2, 1, 3] if pairs is None else [pairs]
+    batches = [each.to(place) for each in _batches(opened, network.config, counts)]
+    about = {"weights": weights.name, "source": source, "tolerance": tolerance}
+    found = write_export(network.to(place), out, kind, batches, tolerance, pairs is None, about)
+    print("largest difference from the network, in parts of 1 or of the value if that is larger:")
+    for name, value in found.items():
+        print(f"  {name:18} {value:.2g}")
+    print(f"{out}: {'any number of' if pairs is None else pairs} pairs at once, {place.type}; {sidecar(out)} tells "
+          "what goes in and comes out")
+
+
+def _kind(form: str) -> Kind:
+    if form == "pt2":
+        return "pt2"
+    if form == "onnx":
+        return "onnx"
+    raise InputError(f"--format {form} is not known; use pt2 or onnx")
+
+
+def _pairs(batch: str) -> int | None:
+    """How many pairs; None: any number."""
+    if batch == "any":
+        return None
+    if not batch.isdecimal() or not 1 <= int(batch) <= 1024:
+        raise InputError(f"--batch {batch}: write any, or a number of pairs from 1 to 1024")
+    return int(batch)
+
+
+def _batches(source: Source, config: NetworkConfig, counts: list[int]) -> list[Batch]:
+    """Batches of so many pairs; where there are fewer frames they come again, thinned otherwise."""
+    import numpy as np
+
+    from ..model.batch import collate
+    from ..model.inputs import make_batch
+
+    if len(source) == 0:
+        raise InputError("the recording to check with has no frames; give another --source")
+    pairs = [make_batch(source[number % len(source)], config, rng=np.random.default_rng(number))
+             for number in range(max(counts))]
+    return [collate(pairs[:count]) for count in counts]
