@@ -19,7 +19,7 @@ from crossi2p_core.solve.probabilistic.distributions import (
 )
 from crossi2p_core.solve.probabilistic.levenberg_marquardt import gauss_newton_step, levenberg_marquardt, moved
 from crossi2p_core.solve.probabilistic.minimal import poses_of_three, poses_of_two, rays_of
-from crossi2p_core.solve.probabilistic.monte_carlo import MonteCarloPoseLoss, pose_loss, sample_poses
+from crossi2p_core.solve.probabilistic.monte_carlo import mean_pose_loss, pose_loss, sample_poses
 from crossi2p_core.solve.probabilistic.problem import Problem, make_problem, normal_equations, robust_cost
 from crossi2p_core.solve.probabilistic.start import random_start
 from crossi2p_core.types import Camera
@@ -256,7 +256,7 @@ def test_training_by_the_loss_brings_the_pose_to_the_truth() -> None:
     wrong = torch.rand(2, 48) < 0.5
     pixels = torch.where(wrong[..., None], pixels + 60 * torch.randn_like(pixels), pixels)
     logits = torch.full((2, 48), -2.0, requires_grad=True)
-    module, optimiser = MonteCarloPoseLoss(2, 64), torch.optim.Adam([logits], lr=0.2)
+    optimiser, both = torch.optim.Adam([logits], lr=0.2), torch.ones(2, dtype=torch.bool)
 
     def error() -> float:
         problem = make_problem(points, pixels, logits.detach().exp(), K)
@@ -265,23 +265,37 @@ def test_training_by_the_loss_brings_the_pose_to_the_truth() -> None:
     before = error()
     for _ in range(40):
         optimiser.zero_grad()
-        module(points, pixels, logits.exp(), K, T).backward()
+        weights = logits.exp()[..., None].expand(-1, -1, 2)
+        mean_pose_loss(points, pixels, weights, K, T, both, 2, 64).backward()
         optimiser.step()
     assert before > 1.0 and error() < 0.25 * before
     assert float(logits.detach()[~wrong].mean() - logits.detach()[wrong].mean()) > 1.5
 
 
-def test_the_loss_survives_broken_items_and_accumulated_gradients() -> None:
+def test_the_loss_leaves_out_broken_and_unusable_items() -> None:
     points, pixels, K, T = scene(2, 30, noise_px=1.0, dtype=torch.float32)
     points[1, 0] = torch.nan
     points, pixels, K, T = (torch.cat([x, x[:1]]) for x in (points, pixels, K, T))
-    weights = torch.ones(3, 30, requires_grad=True)
-    module = MonteCarloPoseLoss(2, 32)
-    losses = [module(points, pixels, factor * weights, K, T) for factor in (1, 2)]
-    sum(losses).backward()  # two passes before one backward
+    weights = torch.ones(3, 30, 2, requires_grad=True)
+    loss = mean_pose_loss(points, pixels, weights, K, T, torch.tensor([True, True, False]), 2, 32)
+    loss.backward()
     assert weights.grad is not None and bool(weights.grad.isfinite().all())
-    assert float(weights.grad[0].abs().max()) > 0 and float(weights.grad[1].abs().max()) == 0
-    assert float(module.scale) == pytest.approx(1.1)  # means of the usable items: 1, then 2
+    assert [float(each.abs().max()) > 0 for each in weights.grad] == [True, False, False]
+    nothing = mean_pose_loss(points, pixels, weights, K, T, torch.zeros(3, dtype=torch.bool), 2, 32)
+    assert float(nothing) == 0.0
+
+
+def test_larger_weights_do_not_make_the_gradients_of_the_loss_larger() -> None:
+    points, pixels, K, T = scene(1, 60, noise_px=1.0)
+    sizes = []
+    for factor in (1.0, 4.0):
+        moved = pixels.clone().requires_grad_()
+        weights = torch.full((1, 60, 2), factor, dtype=torch.float64)
+        mean_pose_loss(points, moved, weights, K, T, torch.ones(1, dtype=torch.bool), 2, 64,
+                       torch.Generator().manual_seed(0)).backward()
+        assert moved.grad is not None
+        sizes.append(float(moved.grad.norm()))
+    assert sizes[1] < 5 * sizes[0]  # 16 times without the division
 
 
 def test_autocast_does_not_round_the_geometry() -> None:

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from ..model.batch import Batch
 from ..model.config import NetworkConfig
 from ..model.network import Matches, Network
-from ..solve.probabilistic.monte_carlo import pose_loss, sample_poses
-from ..solve.probabilistic.problem import make_problem
-from ..solve.probabilistic.start import random_start
+from ..solve.probabilistic.monte_carlo import mean_pose_loss
 from .config import LOSSES
 from .losses import ASTRAY_PX, alignment_loss, coarse_loss, fine_loss
 from .metrics import match_metrics, pose_metrics
@@ -82,22 +80,14 @@ def monte_carlo_loss(matches: Matches, batch: Batch) -> Tensor:
     """Minus the log density of the true pose among all poses, given the fine matches; a scalar.
 
     Of MOST_MATCHES drawn at random, those that are astray by the truth left out: their residuals would drown all
-    others, and that they are to weigh little, `fine_loss` tells them. Divided by the sum of a pair's weights, of which
-    EPro-PnP takes a running mean, so that neither more matches nor growing weights make the gradients grow. The pair's
-    own sum, since a running one would be state outside the network.
+    others, and that they are to weigh little, `fine_loss` tells them.
     """
     assert batch.T_cam_lidar is not None
     points, pixels, weights = _drawn(matches)
     truth, depth = project_one(points, batch.T_cam_lidar, batch.K)
     near = (depth > MIN_DEPTH_M) & ((pixels.detach() - truth).abs().amax(dim=-1) < ASTRAY_PX)
-    weights = weights * near[..., None]
-    with torch.autocast(points.device.type, enabled=False):
-        problem = make_problem(points, pixels, weights, batch.K)
-        solution = random_start(problem, candidates=0, given=batch.T_cam_lidar[:, None])
-        loss = pose_loss(problem, batch.T_cam_lidar, sample_poses(problem, solution))
-    usable = loss.isfinite() & (near.sum(dim=1) >= FEWEST_MATCHES)
-    scale = weights.detach().sum(dim=(1, 2)).clamp(min=1.0)
-    return torch.where(usable, loss / scale, 0.0).sum() / usable.sum().clamp(min=1)
+    return mean_pose_loss(points, pixels, weights * near[..., None], batch.K, batch.T_cam_lidar,
+                          near.sum(dim=1) >= FEWEST_MATCHES)
 
 
 def _drawn(matches: Matches) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...geometry import se3
 from .distributions import (
@@ -25,7 +25,6 @@ from .problem import Problem, make_problem, normal_equations, robust_cost
 from .start import random_start
 
 LEAST_SPREAD = 0.02  # share of the first proposal that later ones keep, however few samples carry the weight
-SCALE_MOMENTUM = 0.1  # of the running mean of the weights
 
 
 @dataclass(frozen=True)
@@ -76,40 +75,24 @@ def pose_loss(problem: Problem, T_true: Tensor, samples: PoseSamples) -> Tensor:
         return cost[:, 0] + torch.logsumexp(log_weights, dim=1) - math.log(log_weights.shape[1])
 
 
-class MonteCarloPoseLoss(nn.Module):
-    """`pose_loss` of matches, divided by the running mean of the weights as in the paper: else growing weights alone
-    would make the gradients grow."""
+def mean_pose_loss(points: Tensor, pixels: Tensor, weights: Tensor, K: Tensor, T_true: Tensor, usable: Tensor,
+                   iterations: int = 4, samples: int = 128, generator: torch.Generator | None = None) -> Tensor:
+    """Mean over the usable items of a batch of `pose_loss`, each divided by the sum of its weights; a scalar.
 
-    def __init__(self, iterations: int = 4, samples: int = 128, relative_delta: float = 0.1,
-                 candidates: int = 0) -> None:
-        """candidates: random starts that compete with the true pose for the minimum around which is sampled."""
-        super().__init__()
-        self.iterations, self.samples = iterations, samples
-        self.relative_delta, self.candidates = relative_delta, candidates
-        self.scale: Tensor
-        self.register_buffer("scale", torch.ones(()))
-
-    def forward(self, points: Tensor, pixels: Tensor, weights: Tensor, K: Tensor, T_true: Tensor,
-                generator: torch.Generator | None = None) -> Tensor:
-        """Mean loss over the batch; points (B, n, 3), pixels (B, n, 2), weights (B, n, 2) or (B, n), K (B, 3, 3).
-
-        generator: of the device of the points. Items with numbers that are not finite are left out, before they can
-        spoil a gradient.
-        """
-        usable = torch.stack([x.isfinite().flatten(1).all(1) for x in (points, pixels, weights)]).all(0)
-        points, pixels, weights = (torch.where(usable.view(-1, *[1] * (x.dim() - 1)), x, 0.0)
-                                   for x in (points, pixels, weights))
-        problem = make_problem(points, pixels, weights, K, self.relative_delta)
-        solution = random_start(problem, candidates=self.candidates, given=T_true[:, None], generator=generator)
-        samples = sample_poses(problem, solution, self.iterations, self.samples, generator)
-        loss = pose_loss(problem, T_true, samples)
-        if self.training:
-            with torch.no_grad():
-                mean = (problem.weights.mean((1, 2)) * usable).sum() / usable.sum().clamp(min=1)
-                self.scale.lerp_(mean.to(self.scale.dtype), SCALE_MOMENTUM)
-        fine = usable & loss.isfinite()
-        scale = self.scale.clamp(min=1e-6)  # a copy: the buffer may change before the backward pass
-        return torch.where(fine, loss, 0.0).sum() / fine.sum().clamp(min=1) / scale
+    points: (B, n, 3), pixels: (B, n, 2), weights: (B, n, 2), K: (B, 3, 3), T_true: (B, 4, 4), usable: (B,) bool.
+    Without the division growing weights alone would make the gradients grow; EPro-PnP divides by a running mean of the
+    weights, but that would be state outside the network. Items with numbers that are not finite are left out, before
+    they can spoil a gradient. generator: of the device of the points.
+    """
+    usable = usable & torch.stack([x.isfinite().flatten(1).all(1) for x in (points, pixels, weights)]).all(0)
+    points, pixels, weights = (torch.where(usable[:, None, None], x, 0.0) for x in (points, pixels, weights))
+    with torch.autocast(points.device.type, enabled=False):
+        problem = make_problem(points, pixels, weights, K)
+        solution = random_start(problem, candidates=0, given=T_true[:, None], generator=generator)
+        loss = pose_loss(problem, T_true, sample_poses(problem, solution, iterations, samples, generator))
+    scale = weights.detach().sum(dim=(1, 2)).clamp(min=1.0)
+    good = usable & loss.isfinite()
+    return torch.where(good, loss / scale, 0.0).sum() / good.sum().clamp(min=1)
 
 
 def pivot_of(H: Tensor) -> Tensor:
