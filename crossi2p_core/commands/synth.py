@@ -22,12 +22,18 @@ def synth(
     lidar: Annotated[str | None, typer.Option(
         "--lidar", metavar="NAME", show_default=False, help="hdl64, hdl32, vlp32, vlp16, os128, raster or livox.")
     ] = None,
+    elsewhere: Annotated[int | None, typer.Option(
+        "--elsewhere", metavar="M", show_default=False,
+        help="Draw the camera anew for every frame, up to M metres away and looking anywhere.")] = None,
+    every: Annotated[int, typer.Option("--every", metavar="K", help="With --elsewhere: one frame of the drive in K.")
+                     ] = 5,
     bag: Annotated[bool, typer.Option("--bag", help="Write a ROS 2 bag (MCAP) instead of the compact layout.")] = False,
 ) -> None:
     """Drive through a synthetic world and write what camera and LiDAR saw, with the exact extrinsic."""
     if frames < 1 or seed < 0:
         raise InputError(f"--frames {frames} --seed {seed}: write at least one frame, and a seed of 0 or more")
-    source = open_source(f"synthetic:{world}?seed={seed}&frames={frames}", camera=camera, lidar=lidar)
+    where = "" if elsewhere is None else f"&elsewhere={elsewhere}&every={every}"
+    source = open_source(f"synthetic:{world}?seed={seed}&frames={frames}{where}", camera=camera, lidar=lidar)
     with progress("Writing") as advance:
         if bag:
             from ..datasets.bag_writer import write_bag

@@ -11,7 +11,7 @@ from .domain import Domain
 
 LIDAR_HEIGHT = 1.73  # m above the ground, on a car's roof
 # The optical frame (x right, y down, z forward) of a camera that looks along the LiDAR's x axis.
-_R_CAM_LIDAR = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])
+R_AHEAD = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])
 _T_LIDAR_CAM = np.array([0.27, 0.0, -0.08])  # m: where a car's camera sits beside its roof LiDAR
 
 
@@ -41,7 +41,7 @@ def draw_extrinsic(rng: np.random.Generator, domain: Domain) -> np.ndarray:
     """T_cam_lidar (4, 4) of a car: camera before and below the LiDAR, both looking ahead, with the domain's scatter."""
     turn = se3.exp_so3(np.radians(rng.normal(0, domain.rig_rotation_deg, 3)))
     place = _T_LIDAR_CAM + rng.normal(0, domain.rig_translation_m, 3)
-    rotation = turn @ _R_CAM_LIDAR
+    rotation = turn @ R_AHEAD
     return se3.make(rotation, -rotation @ place)
 
 

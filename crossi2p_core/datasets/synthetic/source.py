@@ -16,7 +16,7 @@ from ...geometry import se3
 from ...types import Camera, PointCloud, Sample
 from ..source import Source
 from .camera_render import render
-from .domain import Domain, draw_look
+from .domain import Domain, Look, draw_look
 from .layout_hall import hall_world
 from .layout_street import street_world
 from .layout_yard import yard_world
@@ -98,24 +98,32 @@ class SyntheticSource(Source):
 
     def _load(self, index: int) -> Sample:
         _, world, T_block_lidar = self._place(index)
-        T_world_cam = T_block_lidar @ se3.inverse(self.T_cam_lidar)
+        T_cam_lidar, look = self._camera(index)
+        T_world_cam = T_block_lidar @ se3.inverse(T_cam_lidar)
         with _side_by_side() as workers:
-            rendered = workers.submit(self._image, world, T_world_cam, index)
+            rendered = workers.submit(self._image, world, T_world_cam, look, index)
             cloud = workers.submit(self._scan, world, T_block_lidar, index).result()
             image = rendered.result()
         stamp = index / self.lidar.rate
-        return Sample(self.names[index], image, self.camera, cloud, self.T_cam_lidar, self.pose(index), stamp, stamp,
-                      f"{self.path}/{self.seed}")
+        return Sample(self.names[index], image, self.camera, cloud, T_cam_lidar, self.pose(index), stamp, stamp,
+                      self._rig(index))
+
+    def _camera(self, index: int) -> tuple[np.ndarray, Look]:
+        """T_cam_lidar (4, 4), and light and lens, of one frame: those of the whole drive."""
+        return self.T_cam_lidar, self.look
+
+    def _rig(self, index: int) -> str:
+        return f"{self.path}/{self.seed}"
 
     def _generator(self, index: int, sensor: int) -> torch.Generator:
         """The noise of one sensor in one frame."""
         seed = int(np.random.default_rng([self.seed, index, sensor]).integers(2**62))
         return torch.Generator(self.device).manual_seed(seed)
 
-    def _image(self, world: World, T_world_cam: np.ndarray, index: int) -> np.ndarray:
+    def _image(self, world: World, T_world_cam: np.ndarray, look: Look, index: int) -> np.ndarray:
         pose = torch.from_numpy(T_world_cam)[None]
         generator = self._generator(index, 0)
-        return render(world, self.camera, pose, [self.look], generator, self.samples)[0].cpu().numpy()
+        return render(world, self.camera, pose, [look], generator, self.samples)[0].cpu().numpy()
 
     def _scan(self, world: World, T_world_lidar: np.ndarray, index: int) -> PointCloud:
         pose = torch.from_numpy(T_world_lidar)[None]
