@@ -68,12 +68,13 @@ def test_a_reader_that_closes_early_ends_the_command_quietly() -> None:
 @pytest.mark.parametrize(("text", "expected"), [
     (None, [0, 1, 2, 3, 4]), ("0:2", [0, 1]), ("::2", [0, 2, 4]), ("-2:", [3, 4]), ("3", [3]), ("-1", [4]),
     ("4,0, 4", [4, 0]), ("frame03", [3]), ("3:99,frame00", [3, 4, 0]), ("::-2", [4, 2, 0]),
+    ("1-3", [1, 2, 3]),
 ])
 def test_frames_are_chosen_as_in_python(text: str | None, expected: list[int]) -> None:
     assert select_frames(Names(5), text) == expected
 
 
-@pytest.mark.parametrize("text", ["5", "-6", "", "frame09", "1:1", "::0", "1.5", "0-3", "9:"])
+@pytest.mark.parametrize("text", ["5", "-6", "", "frame09", "1:1", "::0", "1.5", "3-1", "9:"])
 def test_frames_that_do_not_exist_are_refused(text: str) -> None:
     with pytest.raises(InputError):
         select_frames(Names(5), text)

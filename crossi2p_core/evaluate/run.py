@@ -91,12 +91,12 @@ def report(wanted: Wanted, pairs: Sequence[Pair]) -> dict[str, Any]:
     predictions = read_predictions(wanted.out)
     if all(one["truth"] is None for one in predictions):
         raise InputError(f"no pair could be judged: {predictions[0]['failed']}")
-    metrics = all_metrics(predictions, protocol)
-    metrics = {"about": read_pairs(wanted.out).about, "pairs": len(predictions)} | metrics
+    about = read_pairs(wanted.out).about
+    metrics: dict[str, Any] = {"about": about, "pairs": len(predictions)} | all_metrics(predictions, protocol)
     atomic.write_text(wanted.out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False))
     main = next(name for name in (BOTH, NETWORK, REFINE) if name in metrics["methods"])
     pictures = _pictures(wanted, pairs, main, judge(predictions)[main, "right"])
-    shown = {name: value for name, value in metrics["about"].items() if value is not None}
+    shown = {name: value for name, value in about.items() if value is not None}
     atomic.write_text(wanted.out / "report.html", write_page(metrics, protocol, shown, pictures))
     return metrics
 
