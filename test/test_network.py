@@ -72,6 +72,15 @@ def test_a_pair_does_not_depend_on_its_batch(batch: Batch, network: Network) -> 
                                    rtol=1e-3, atol=1e-3)
 
 
+def test_without_another_view_only_the_contrast_across_remains(batch: Batch, network: Network) -> None:
+    with torch.no_grad():
+        torch.manual_seed(1)
+        across = MatchingTask(SMALL, view_pairs=0).terms(network, batch, ("alignment",)).losses["alignment"]
+        torch.manual_seed(1)
+        both = MatchingTask(SMALL, view_pairs=1).terms(network, batch, ("alignment",)).losses["alignment"]
+    assert 0 < across < both
+
+
 def test_every_weight_is_reached_by_the_three_losses(batch: Batch) -> None:
     torch.manual_seed(0)
     network = Network(SMALL)

@@ -16,10 +16,11 @@ from .probabilistic.hypotheses import Gravity, find_pose
 from .probabilistic.levenberg_marquardt import levenberg_marquardt
 from .probabilistic.problem import MIN_DEPTH_M, make_problem, project
 
-AGREE_PX = 12.0  # a fine match this close to where the coarse pose sees its point is believed: 1.5 superpixels
+AGREE_PX = 16.0  # a fine match this close to where a pose sees its point is believed: two superpixels
+ROUNDS = 2  # of fitting the matches that agree, and looking which agree then
 FEWEST = 12  # such matches below which the coarse pose stands
 ITERATIONS = 10
-NEAR_DEG, NEAR_M = 5.0, 1.0  # by more the fine matches do not correct a coarse pose
+NEAR_DEG, NEAR_M = 5.0, 3.0  # by more the fine matches do not correct a coarse pose
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,16 @@ def poses_from_matches(matches: Matches, batch: Batch, grid: tuple[int, int], pr
     fine = matches.fine
     points, pixels, weights = (part.flatten(1, 2).float() for part in (fine.points, fine.pixels, fine.weights))
     valid = fine.valid.flatten(1)
-    agree = valid & (_errors(points, pixels, coarse.T, batch.K) < AGREE_PX)
+    agree = before = valid & (_errors(points, pixels, coarse.T, batch.K) < AGREE_PX)
     # 3. the pose that fits these best
-    problem = make_problem(points, pixels, weights * agree[..., None], batch.K)
-    polished = levenberg_marquardt(problem, coarse.T, ITERATIONS)
-    still = valid & (_errors(points, pixels, polished.T, batch.K) < AGREE_PX)
-    better = (agree.sum(dim=1) >= FEWEST) & (still.sum(dim=1) >= agree.sum(dim=1)) & _near(polished.T, coarse.T, prior)
-    better = better[:, None, None]
-    T = torch.where(better, polished.T, coarse.T)
+    T = coarse.T
+    for _ in range(ROUNDS):
+        polished = levenberg_marquardt(make_problem(points, pixels, weights * agree[..., None], batch.K), T, ITERATIONS)
+        T = polished.T
+        agree = valid & (_errors(points, pixels, T, batch.K) < AGREE_PX)
+    enough = (before.sum(dim=1) >= FEWEST) & (agree.sum(dim=1) >= before.sum(dim=1))
+    better = (enough & _near(T, coarse.T, prior))[:, None, None]
+    T, agree = torch.where(better, T, coarse.T), torch.where(better[:, 0], agree, before)
     error = _errors(points, pixels, T, batch.K).masked_fill(~agree, torch.nan).nanmedian(dim=1).values
     return MatchedPoses(T, torch.where(better, polished.covariance, coarse.covariance), coarse.margin,
                         valid.sum(dim=1), agree.sum(dim=1), error)

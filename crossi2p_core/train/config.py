@@ -90,7 +90,7 @@ class TrainConfig:
     image_weights: str | None = None  # of a ResNet by torchvision's names, to start the image encoder from
     seed: int = option(0, low=0, high=2**31)
     batch: int = option(4, low=1, high=4096)  # per process
-    view_pairs: int | None = option(None, low=1, high=4096)  # of a batch, also seen from another view; empty: all
+    view_pairs: int | None = option(None, low=0, high=4096)  # of a batch, also seen from another view; empty: all
     accumulate: int = option(1, low=1, high=1024)  # batches per step
     steps: int = option(100_000, low=1, high=10**9)
     lr: float = option(5e-4, low=1e-8, high=10.0)

@@ -31,7 +31,8 @@ class MatchingTask:
     loss_names: Sequence[str] = LOSSES
 
     def __init__(self, config: NetworkConfig, view_pairs: int | None = None, poses: bool = False) -> None:
-        """view_pairs: so many pairs of every batch are also seen from another view; None: all. poses: judge these."""
+        """view_pairs: so many pairs of every batch are also seen from another view; None: all; 0 leaves the contrast within
+        the modalities out. poses: judge these."""
         self.config, self.view_pairs, self.poses = config, view_pairs, poses
 
     def terms(self, model: nn.Module, batch: Batch, active: Sequence[str]) -> Terms:
@@ -41,7 +42,7 @@ class MatchingTask:
         # 2. what the network says, of this view and of another one
         told = choose_matches(targets, round(TOLD * self.config.fine.matches))
         some = batch if self.view_pairs is None else batch.first(self.view_pairs)
-        matches = model(batch, told, another_view(some))
+        matches = model(batch, told, another_view(some) if len(some) else None)
         # 3. how far apart these are
         coarse, fine = coarse_loss(matches, targets), fine_loss(matches, targets, batch)
         losses = {"alignment": alignment_loss(matches, targets), "correspondence": coarse + fine}
