@@ -31,8 +31,8 @@ class MatchingTask:
     loss_names: Sequence[str] = LOSSES
 
     def __init__(self, config: NetworkConfig, view_pairs: int | None = None, poses: bool = False) -> None:
-        """view_pairs: so many pairs of every batch are also seen from another view; None: all; 0 leaves the contrast within
-        the modalities out. poses: judge these."""
+        """view_pairs: so many pairs of every batch are also seen from another view; None: all; 0 leaves the contrast
+        within the modalities out. poses: judge these."""
         self.config, self.view_pairs, self.poses = config, view_pairs, poses
 
     def terms(self, model: nn.Module, batch: Batch, active: Sequence[str]) -> Terms:
