@@ -11,10 +11,11 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from toy_training import toy_config
 
 from crossi2p_core.errors import InputError
 from crossi2p_core.train.checkpoint import Checkpoint, best, latest, load, load_weights, save
-from crossi2p_core.train.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
+from crossi2p_core.train.optimizer import Optimizer
 
 
 def checkpoint(step: int = 5, score: float | None = None) -> Checkpoint:
@@ -122,12 +123,12 @@ def test_weights_of_another_network_are_refused() -> None:
 
 def test_moments_that_do_not_fit_are_refused() -> None:
     module = nn.Linear(3, 2)
-    optimizer = make_optimizer(module, 1e-3, 0.1)
+    optimizer = Optimizer(module, toy_config("out", optimizer="adamw"))
     module(torch.ones(1, 3)).sum().backward()
-    optimizer.step()
-    kept = {name: tensor.clone() for name, tensor in optimizer_tensors(optimizer, module).items()}
+    optimizer.step(1e-3)
+    kept = {name: tensor.clone() for name, tensor in optimizer.tensors(module).items()}
     assert len(kept) == 6
     for tensors in (kept | {"odd.exp_avg": torch.ones(1)}, kept | {"weight.exp_avg": torch.ones(1)},
                     {name: tensor for name, tensor in kept.items() if name != "bias.step"}):
         with pytest.raises(InputError, match="moments"):
-            restore_optimizer(make_optimizer(module, 1e-3, 0.1), module, tensors, "here")
+            Optimizer(module, toy_config("out", optimizer="adamw")).restore(module, tensors, "here")

@@ -15,7 +15,6 @@ from toy_training import ToyExamples, ToyTask, toy_config, toy_model
 
 from crossi2p_core.errors import InputError
 from crossi2p_core.train import checkpoint
-from crossi2p_core.train.optimizer import optimizer_tensors
 from crossi2p_core.train.schedule import ema_decay, learning_rate
 from crossi2p_core.train.task import Terms
 from crossi2p_core.train.trainer import Outcome, Trainer
@@ -34,12 +33,13 @@ def log_of(out: Path) -> list[dict[str, Any]]:
 
 
 def everything(trainer: Trainer) -> dict[str, Tensor]:
-    moments = optimizer_tensors(trainer.optimizer, trainer.model)
+    moments = trainer.optimizer.tensors(trainer.model)
     average = {f"average {name}": value for name, value in trainer.average.module.state_dict().items()}
     return trainer.model.state_dict() | average | moments
 
 
-@pytest.mark.parametrize("values", [{}, {"accumulate": 2, "precision": "bf16"}, {"ema": 0.0, "workers": 1}])
+@pytest.mark.parametrize("values", [
+    {}, {"accumulate": 2, "precision": "bf16"}, {"ema": 0.0, "workers": 1}, {"optimizer": "adamw"}])
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path: Path, values: dict[str, Any]) -> None:
     whole, _ = train(tmp_path / "whole", **values)
 

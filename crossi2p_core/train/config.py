@@ -93,6 +93,7 @@ class TrainConfig:
     view_pairs: int | None = option(None, low=0, high=4096)  # of a batch, also seen from another view; empty: all
     accumulate: int = option(1, low=1, high=1024)  # batches per step
     steps: int = option(100_000, low=1, high=10**9)
+    optimizer: Literal["muon", "adamw"] = "muon"
     lr: float = option(5e-4, low=1e-8, high=10.0)
     lr_floor: float = option(0.01, low=0.0, high=1.0)  # share of lr at the last step
     warm_up: int = option(500, low=0, high=10**9)  # steps

@@ -26,7 +26,7 @@ from .gradnorm import GradNorm
 from .interruption import Interruption
 from .log import RunLog
 from .monitor import Monitor
-from .optimizer import make_optimizer, optimizer_tensors, restore_optimizer, set_learning_rate
+from .optimizer import Optimizer
 from .resume import plain_config, say_differences
 from .schedule import learning_rate
 from .step import Numbers, gradients
@@ -60,7 +60,7 @@ class Trainer:
         self.world = world or World()
         self.validate, self.fingerprint = validate, fingerprint
         self.model = model.to(self.world.device)
-        self.optimizer = make_optimizer(self.model, config.lr, config.weight_decay)
+        self.optimizer = Optimizer(self.model, config)
         self.average = AveragedModel(self.model, config.ema)
         self.gradnorm = GradNorm(config.gradnorm, task.loss_names)
         self.monitor = Monitor()
@@ -108,8 +108,7 @@ class Trainer:
         """Take the step, unless anything in it is not finite; too many of these in a row end the run."""
         self.seen += self.config.accumulate * self.config.batch * self.world.size
         if numbers.finite:
-            set_learning_rate(self.optimizer, lr)
-            self.optimizer.step()
+            self.optimizer.step(lr)
             self.average.update(self.model, self.step)
             self.gradnorm.update(self.step, numbers.losses, numbers.norms)
             self.skipped = 0
@@ -121,7 +120,7 @@ class Trainer:
                                  f"gradient {numbers.gradient:g}); lower lr, or train with precision=fp32, and go on "
                                  f"from the last checkpoint in {self.folder}")
             self._notes = [f"skipped, since its losses or gradients are not finite ({odd})"]
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.forget_gradients()
 
     def _tell(self, log: RunLog | _Silent, numbers: Numbers, weights: Mapping[str, float], lr: float,
               seconds: float, notes: list[str]) -> None:
@@ -161,7 +160,7 @@ class Trainer:
         score = value if value is None or self.config.best_is == "high" else -value
         training = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         training |= {f"optimizer.{name}": tensor
-                     for name, tensor in optimizer_tensors(self.optimizer, self.model).items()}
+                     for name, tensor in self.optimizer.tensors(self.model).items()}
         state = {"seen": self.seen, "skipped": self.skipped, "gradnorm": self.gradnorm.state(),
                  "monitor": self.monitor.state()}
         checkpoint.save(self.folder, Checkpoint(
@@ -178,7 +177,7 @@ class Trainer:
         self._notes = say_differences(found, self.config, self.fingerprint, str(path))
         checkpoint.load_weights(self.model, _below(found.training, "model."), str(path))
         checkpoint.load_weights(self.average.module, found.weights, str(path))
-        restore_optimizer(self.optimizer, self.model, _below(found.training, "optimizer."), str(path))
+        self.optimizer.restore(self.model, _below(found.training, "optimizer."), str(path))
         self.gradnorm.restore(found.state.get("gradnorm"), str(path))
         self.monitor.restore(found.state.get("monitor"), str(path))
         self.step, self.metrics = found.step, dict(found.metrics)
