@@ -33,7 +33,8 @@ from crossi2p_core.solve.from_matches import poses_from_matches
 
 REPEATS = 7
 PATIENCE_S = 10.0
-CASES = (("light", 8192), ("light", 20480), ("light", 40960), ("full", 20480), ("full", 40960))
+CASES = (("light", None), ("light", 20480), ("light", 40960), ("full", 20480), ("full", 40960))  # None: as it is
+WIDE, RATIO = (160, 512), 4  # image and thinning of all others
 BATCHES = (1, 4, 16)
 TABLE = Path(__file__).parent.parent / "docs" / "network_cost.md"
 STAGES = ("image_encoder", "point_encoder", "coarse", "fine")
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> None:
     rows = []
     for name, points in CASES:
         for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
-            command = [sys.executable, "-m", "benchmarks.network", "--case", name, str(points), device]
+            command = [sys.executable, "-m", "benchmarks.network", "--case", name, str(points or ""), device]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             rows.append(json.loads(done.stdout.splitlines()[-1]))
             print(json.dumps(rows[-1]), flush=True)
@@ -53,10 +54,11 @@ def main(arguments: list[str]) -> None:
     atomic.write_text(TABLE, table(rows))
 
 
-def measured(name: str, points: int, device: str) -> dict[str, Any]:
+def measured(name: str, points: int | None, device: str) -> dict[str, Any]:
     """All numbers of one case."""
     config = preset(name)
-    config = replace(config, points=replace(config.points, points=points))
+    if points:
+        config = replace(config, size=WIDE, points=replace(config.points, points=points, ratio=RATIO))
     network = Network(config).to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     one = random_batch(config)
     pyramid_ms = milliseconds(lambda: random_batch(config), "cpu")
@@ -72,7 +74,8 @@ def measured(name: str, points: int, device: str) -> dict[str, Any]:
             rates[size] = size / milliseconds(lambda many=many: network(many), device) * 1e3  # type: ignore[misc]
     bytes_moved = activation_bytes(network, batch, device)
     floor = 1e3 * max(flops.get_total_flops() / flop_rate(device), bytes_moved / byte_rate(device))
-    return {"size": name, "points": points, "device": device_name(device), "threads": torch.get_num_threads(),
+    sizes = f"{config.size[0]} x {config.size[1]}", config.points.points, config.points.level_sizes[-1]
+    return {"size": name, **dict(zip(("image", "points", "superpoints"), sizes, strict=True)), "device": device_name(device), "threads": torch.get_num_threads(),
             "parameters M": sum(p.numel() for p in network.parameters()) / 1e6,
             "GFLOPs": flops.get_total_flops() / 1e9, "MB moved": bytes_moved / 1e6, "floor ms": floor,
             "input ms": pyramid_ms, **{f"{stage} ms": value for stage, value in stages.items()}, "pose ms": pose,
@@ -177,20 +180,20 @@ def device_name(device: str) -> str:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown."""
-    names = ("size", "points", "device", "parameters M", "GFLOPs", "floor ms", "input ms", "image_encoder ms",
+    names = ("size", "image", "points", "superpoints", "device", "parameters M", "GFLOPs", "floor ms", "input ms", "image_encoder ms",
              "point_encoder ms", "coarse ms", "fine ms", "network ms", "pose ms", "peak MB")
     heads = [*names, *(f"pairs/s at {size}" for size in BATCHES)]
-    lines = ["# What the network costs", "", "Made by `python -m benchmarks.network`: image 160 x 512, bf16, random "
-             "weights; medians. `input` is the pyramid, on the CPU.", "",
+    lines = ["# What the network costs", "", "Made by `python -m benchmarks.network`: bf16, random weights; medians. "
+             "`input` is the pyramid, on the CPU. The first row is `light` as it is.", "",
              "| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     for row in rows:
         values = [row[name] for name in names] + [row["pairs/s"][str(size)] for size in BATCHES]
-        lines.append("| " + " | ".join(v if isinstance(v, str) else f"{v:.4g}" for v in values) + " |")
+        lines.append("| " + " | ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values) + " |")
     return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--case"]:
-        print(json.dumps(measured(sys.argv[2], int(sys.argv[3]), sys.argv[4])))
+        print(json.dumps(measured(sys.argv[2], int(sys.argv[3] or 0) or None, sys.argv[4])))
     else:
         main(sys.argv[1:])

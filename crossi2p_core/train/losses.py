@@ -85,7 +85,7 @@ def fine_loss(matches: Matches, targets: Targets, batch: Batch) -> Tensor:
     error = (fine.pixels - pixels).abs()  # (B, K, P, 2) px
     weight = fine.weights.clamp(min=1e-4)
     spread = (weight * error.detach().clamp(max=ASTRAY_PX) - weight.log()).sum(-1)
-    return _mean_of(heat + 0.25 * error.sum(-1) / step, usable) + 0.1 * _mean_of(spread, fine.valid)
+    return mean_where(heat + 0.25 * error.sum(-1) / step, usable) + 0.1 * mean_where(spread, fine.valid)
 
 
 def fine_truth(matches: Matches, targets: Targets, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -102,7 +102,7 @@ def fine_truth(matches: Matches, targets: Targets, batch: Batch) -> tuple[Tensor
     return pixels, in_window & seen_points.view_as(in_window)
 
 
-def _mean_of(value: Tensor, where: Tensor) -> Tensor:
+def mean_where(value: Tensor, where: Tensor) -> Tensor:
     """Mean where it counts; 0 where nothing does."""
     return torch.where(where, value, 0.0).sum() / where.sum().clamp(min=1)
 

@@ -10,7 +10,7 @@ from ..model.batch import Batch
 from ..model.config import COARSE_STRIDE
 from ..model.network import Matches
 from ..solve.from_matches import poses_from_matches
-from .losses import fine_truth
+from .losses import fine_truth, mean_where
 from .targets import Targets
 
 FINE_INLIER_PX = 2.0  # at the network's image size
@@ -30,9 +30,9 @@ def match_metrics(matches: Matches, targets: Targets, batch: Batch) -> dict[str,
     told = (matches.scores.in_view > 0) == targets.visible
     return {
         "coarse_recall": coarse_recall(matches, targets, batch.image.shape[-1] // COARSE_STRIDE),
-        "in_view_accuracy": _mean(told.float(), matches.valid),
-        "fine_inliers": _mean((error < FINE_INLIER_PX).float(), usable),
-        "fine_error_px": _mean(error, usable),
+        "in_view_accuracy": mean_where(told.float(), matches.valid),
+        "fine_inliers": mean_where((error < FINE_INLIER_PX).float(), usable),
+        "fine_error_px": mean_where(error, usable),
     }
 
 
@@ -58,8 +58,4 @@ def coarse_recall(matches: Matches, targets: Targets, columns: int) -> Tensor:
     best = matches.scores.similarity.argmax(dim=2)
     place = ((targets.centres + 0.5) / COARSE_STRIDE).floor()
     off = torch.stack([best % columns, best // columns], dim=-1) - place
-    return _mean((off.abs().amax(dim=-1) <= 1).float(), targets.visible)
-
-
-def _mean(value: Tensor, where: Tensor) -> Tensor:
-    return (value * where).sum() / where.sum().clamp(min=1)
+    return mean_where((off.abs().amax(dim=-1) <= 1).float(), targets.visible)
