@@ -75,7 +75,8 @@ def measured(name: str, points: int | None, device: str) -> dict[str, Any]:
     bytes_moved = activation_bytes(network, batch, device)
     floor = 1e3 * max(flops.get_total_flops() / flop_rate(device), bytes_moved / byte_rate(device))
     sizes = f"{config.size[0]} x {config.size[1]}", config.points.points, config.points.level_sizes[-1]
-    return {"size": name, **dict(zip(("image", "points", "superpoints"), sizes, strict=True)), "device": device_name(device), "threads": torch.get_num_threads(),
+    return {"size": name, **dict(zip(("image", "points", "superpoints"), sizes, strict=True)),
+            "device": device_name(device), "threads": torch.get_num_threads(),
             "parameters M": sum(p.numel() for p in network.parameters()) / 1e6,
             "GFLOPs": flops.get_total_flops() / 1e9, "MB moved": bytes_moved / 1e6, "floor ms": floor,
             "input ms": pyramid_ms, **{f"{stage} ms": value for stage, value in stages.items()}, "pose ms": pose,
@@ -180,8 +181,8 @@ def device_name(device: str) -> str:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown."""
-    names = ("size", "image", "points", "superpoints", "device", "parameters M", "GFLOPs", "floor ms", "input ms", "image_encoder ms",
-             "point_encoder ms", "coarse ms", "fine ms", "network ms", "pose ms", "peak MB")
+    names = ("size", "image", "points", "superpoints", "device", "parameters M", "GFLOPs", "floor ms", "input ms",
+             "image_encoder ms", "point_encoder ms", "coarse ms", "fine ms", "network ms", "pose ms", "peak MB")
     heads = [*names, *(f"pairs/s at {size}" for size in BATCHES)]
     lines = ["# What the network costs", "", "Made by `python -m benchmarks.network`: bf16, random weights; medians. "
              "`input` is the pyramid, on the CPU. The first row is `light` as it is.", "",
