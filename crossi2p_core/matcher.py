@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import torch
 
 from .config import load_config
 from .errors import InputError
+from .model.batch import Batch
 from .model.compiled import compile_forward
 from .model.config import NetworkConfig
 from .model.inputs import make_batch
 from .model.network import Network
-from .solve.from_matches import poses_from_matches
+from .solve.from_matches import Said, joined, poses_from, said_of
 from .solve.probabilistic.hypotheses import Gravity
 from .train import checkpoint
 from .types import Prior, Sample
@@ -24,11 +26,12 @@ from .types import Prior, Sample
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the network makes of one sample.
+    """What the network makes of one sample, or of several of one rig.
 
     T_cam_lidar: (4, 4). covariance: (6, 6) as in `Registration`. margin: by how much the pose beats any other; near 0
-    is a guess. matches, inliers: fine matches, and those that agree with the pose. error_px: their median reprojection
-    error, at the network's image size. timings: seconds per stage.
+    or below is a guess. matches, inliers: fine matches, and those that agree with the pose. error_px: their median reprojection
+    error, at the network's image size. timings: seconds per stage. left_out: samples that the network could not take,
+    and why.
     """
 
     T_cam_lidar: np.ndarray
@@ -38,6 +41,7 @@ class Estimate:
     inliers: int
     error_px: float
     timings: dict[str, float]
+    left_out: tuple[str, ...] = ()
 
 
 class Matcher:
@@ -60,23 +64,49 @@ class Matcher:
 
         Raises InputError for a sample that the network cannot take.
         """
-        times = [time.perf_counter()]
-        # 1. what the network takes
-        batch = make_batch(sample, self.config, rng=np.random.default_rng(seed)).to(self.device)
-        times.append(time.perf_counter())
-        # 2. what it says
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
-            matches = self.network(batch)
+        return self.estimate_jointly([sample], prior, gravity, seed)
+
+    def estimate_jointly(self, samples: Sequence[Sample], prior: Prior | None = None, gravity: Gravity | None = None,
+                         seed: int = 0) -> Estimate:
+        """The one pose of samples that share a rig and a camera: what each says of it adds up.
+
+        Raises InputError where the network can take none of them.
+        """
+        frames, left_out, stages = [], [], np.zeros(3)
+        for sample in samples:
+            # 1. what the network takes
+            times = [time.perf_counter()]
+            try:
+                batch = make_batch(sample, self.config, rng=np.random.default_rng(seed)).to(self.device)
+            except InputError as error:
+                left_out.append(str(error))
+                continue
+            times.append(time.perf_counter())
+            # 2. what it says
+            frames.append(self._said(batch))
+            times.append(time.perf_counter())
+            stages[:2] += np.diff(times)
+        if not frames:
+            raise InputError("; ".join(left_out) or "no sample was given to the network")
+        # 3. the pose that follows
+        begin = time.perf_counter()
+        found = poses_from(joined(frames), prior, gravity, seed)
+        pose, covariance = (part[0].double().cpu().numpy() for part in (found.T, found.covariance))
+        if not np.isfinite(pose).all():
+            raise InputError(f"{samples[0].name}: the network's answer is not a number; use other weights")
+        stages[2] = time.perf_counter() - begin
+        named = dict(zip(("network input", "network", "network pose"), stages.tolist(), strict=True))
+        return Estimate(pose, covariance, float(found.margin[0]), int(found.matches[0]), int(found.inliers[0]),
+                        float(found.error_px[0]), named, tuple(left_out))
+
+    @torch.inference_mode()
+    def _said(self, batch: Batch) -> Said:
+        """What the network says, once the device is done with it."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
+            said = said_of(self.network(batch), batch, self.config.grid)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        times.append(time.perf_counter())
-        # 3. the pose that follows
-        found = poses_from_matches(matches, batch, self.config.grid, prior, gravity, seed)
-        pose, covariance = (part[0].double().cpu().numpy() for part in (found.T, found.covariance))
-        times.append(time.perf_counter())
-        stages = dict(zip(("network input", "network", "network pose"), np.diff(times).tolist(), strict=True))
-        return Estimate(pose, covariance, float(found.margin[0]), int(found.matches[0]), int(found.inliers[0]),
-                        float(found.error_px[0]), stages)
+        return said
 
 
 def load_network(weights: str | Path) -> Network:

@@ -21,7 +21,7 @@ from .refine.align import Alignment, align
 from .refine.config import RefineConfig
 from .types import Prior, Registration, Sample
 
-MOST_ESTIMATES = 5  # samples of one rig that the network looks at; the surest answer counts
+MOST_LOOKED_AT = 20  # samples of one rig that the network looks at, spread over all of them
 SURE_MARGIN = 10.0  # log odds between the network's best pose and any other; random weights reach 3
 START_DEG, START_M = (2.0, 10.0), (0.2, 0.5)  # bounds of what the refinement is asked to search from there
 
@@ -57,8 +57,8 @@ class Registrar:
 
         prior: a guess with its bounds, a bare (4, 4) T_cam_lidar (bounds 2 deg / 0.2 m), or None: no guess at all where
         there is a network, else the sample's own extrinsic. Raises InputError where there is none or where it is no
-        rigid transform; a frame that cannot be registered is no error but a Registration with status `failed`, the
-        start handed on.
+        rigid transform, or none is given and the network has no answer; a frame that cannot be registered is no error
+        but a Registration with status `failed`, the start handed on.
         """
         return self.register_joint([sample], prior)
 
@@ -67,35 +67,70 @@ class Registrar:
         _check_one_rig(samples)
         # 1. the guess, as far as there is one
         given = None if prior is None and self.matcher is not None else _as_prior(prior, samples[0])
-        # 2. the network's, where that is not good enough
-        if self.matcher is None or (given is not None and self._is_near(given)):
-            assert given is not None
-            return _as_registration(align(samples, given, self.config.refine, self.device))
-        estimates = [self.matcher.estimate(sample, given) for sample in samples[:MOST_ESTIMATES]]
-        surest = max(estimates, key=lambda estimate: estimate.margin)
-        # 3. from there by direct alignment, which also judges
-        found = _as_registration(align(samples, _start(surest), self.config.refine, self.device))
-        return _doubting(replace(found, timings=surest.timings | found.timings), surest)
+        # 2. from there by direct alignment, which also judges; the network has nothing to add to a near guess
+        near = None
+        if given is not None:
+            near = _as_registration(align(samples, given, self.config.refine, self.device))
+            if self.matcher is None or self._is_near(given):
+                return near
+        # 3. from where the network thinks; that counts where it is sure of it, and better
+        assert self.matcher is not None
+        try:
+            estimate = self.matcher.estimate_jointly(_spread(samples, MOST_LOOKED_AT), given)
+        except InputError as error:
+            if near is None:
+                raise
+            return _noting(near, f"the network has no answer: {error}")
+        far = _as_registration(align(samples, _start(estimate), self.config.refine, self.device))
+        far = _doubting(replace(far, timings=estimate.timings | far.timings), estimate)
+        return far if near is None or given is None else better_of(near, far, given)
 
     def _is_near(self, prior: Prior) -> bool:
         """The refinement gets there from such a prior by itself."""
         return prior.max_deg <= self.config.trusted_deg and prior.max_m <= self.config.trusted_m
 
 
+def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """Up to `count` of them, evenly apart."""
+    chosen = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), count)).round().astype(int))
+    return [samples[i] for i in chosen]
+
+
 def _start(estimate: Estimate) -> Prior:
     """The network's answer as a prior: three sigma of it, within what the refinement can search."""
-    sigma = np.sqrt(np.clip(np.diag(estimate.covariance), 0, None))
+    sigma = np.sqrt(np.nan_to_num(np.diag(estimate.covariance), nan=np.inf).clip(min=0))
     degrees, metres = 3 * np.degrees(np.linalg.norm(sigma[:3])), 3 * np.linalg.norm(sigma[3:])
     return Prior(estimate.T_cam_lidar, float(np.clip(degrees, *START_DEG)), float(np.clip(metres, *START_M)))
 
 
 def _doubting(found: Registration, estimate: Estimate) -> Registration:
     """An answer is only as sure as its start: the refinement finds the best pose nearby, right or wrong."""
+    if estimate.left_out:
+        found = _noting(found, f"the network left out {'; '.join(estimate.left_out)}")
     if found.status != "ok" or estimate.margin >= SURE_MARGIN:
         return found
     return replace(found, status="uncertain", reason=(
         f"{found.reason}; but the network was not sure where to start: its pose beats others by {estimate.margin:.1f}, "
         f"{SURE_MARGIN:g} are asked; give a prior, or more frames"))
+
+
+def better_of(near: Registration, far: Registration, given: Prior) -> Registration:
+    """What was found from the given start, unless what was found from the network's is sure, within the bounds of the
+    guess, and either beats it or stands where the other does not.
+
+    An unsure network never displaces a guess that somebody gave.
+    """
+    T, guess = far.T_cam_lidar, np.asarray(given.T_cam_lidar)
+    within = (se3.rotation_error_deg(T, guess) <= given.max_deg and se3.translation_error_m(T, guess) <= given.max_m)
+    if far.status == "ok" and within and (near.status != "ok" or far.cost_after < near.cost_after):
+        return replace(far, cost_before=near.cost_before, doubt_before=near.doubt_before,
+                       timings=near.timings | far.timings)
+    why = "it lies outside the bounds of the guess" if not within else far.reason
+    return _noting(replace(near, timings=near.timings | far.timings), f"the network's start led nowhere better: {why}")
+
+
+def _noting(found: Registration, sentence: str) -> Registration:
+    return replace(found, reason=f"{found.reason}; {sentence}")
 
 
 def choose_device(name: str) -> torch.device:

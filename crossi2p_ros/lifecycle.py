@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import rclpy
 import torch
@@ -39,6 +40,11 @@ NAME = "register_node"
 LOOK_UP_S = 0.1  # how often it is seen whether the process shall end
 
 
+def _path(text: str) -> Path | None:
+    """A file named by a parameter; empty: none."""
+    return Path(text).expanduser() if text else None
+
+
 class RegisterNode(LifecycleNode):
     """Registers a camera to a LiDAR, over and over, and tells what it finds."""
 
@@ -64,8 +70,8 @@ class RegisterNode(LifecycleNode):
         self.cannot_configure = ""
         try:
             # 1. what computes
-            self.registrar = Registrar(self.settings.config_file or None, self.settings.device,
-                                       self.settings.weights or None)
+            self.registrar = Registrar(_path(self.settings.config_file), self.settings.device,
+                                       _path(self.settings.weights))
             # 2. what is known of frames, and where the start comes from
             self.buffer.clear()
             self.listener = TransformListener(self.buffer, self)

@@ -62,6 +62,47 @@ def test_an_evaluation_writes_all_and_goes_on_where_it_stopped(recording: Path, 
     assert_refused(crossi2p(*call, "--seed", 1), "holds another evaluation", "--out")
 
 
+@pytest.mark.parametrize("protocol", "ABCD")
+def test_the_same_call_twice_asks_nothing_again(recording: Path, weights: Path, tmp_path: Path, protocol: str) -> None:
+    call = ("evaluate", recording, "--protocol", protocol, "--weights", weights, "--no-refine", "--device", "cpu",
+            "--frames", "0-1", "--out", tmp_path)
+    assert crossi2p(*call).code == 0
+    lines = (tmp_path / "predictions-0.jsonl").read_text()
+    again = crossi2p(*call)
+    assert again.code == 0, again
+    assert (tmp_path / "predictions-0.jsonl").read_text() == lines
+
+
+def test_answers_to_another_list_are_not_counted(recording: Path, weights: Path, tmp_path: Path) -> None:
+    call = ("evaluate", recording, "--protocol", "D", "--weights", weights, "--no-refine", "--device", "cpu", "--out",
+            tmp_path, "--json", "--frames", "0-1")
+    first = json.loads(crossi2p(*call, "--seed", 1).out)
+    (tmp_path / "pairs.json").unlink()
+    second = json.loads(crossi2p(*call, "--seed", 2).out)
+    assert len((tmp_path / "predictions-0.jsonl").read_text().splitlines()) == 4
+    assert first["methods"]["network"]["right"]["rre_deg"] != second["methods"]["network"]["right"]["rre_deg"]
+
+
+def test_weights_that_the_settings_name_are_a_network(recording: Path, weights: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(f"weights: {weights}\n")
+    outcome = crossi2p("evaluate", recording, "--protocol", "C", "--config", settings, "--no-refine", "--device", "cpu",
+                       "--frames", "0", "--json", "--out", tmp_path / "out")
+    told = json.loads(outcome.out)
+    assert [row["method"] for row in told["table"]] == ["start", "network"] and told["about"]["weights"]
+
+
+def test_the_wrong_image_is_not_a_neighbours() -> None:
+    pairs = draw_pairs([str(i) for i in range(30)], range(30), 4, 0, lambda rng: {"scan_seed": 0})
+    apart = [abs(pair.frame - pair.wrong_frame) for pair in pairs if pair.wrong_frame is not None]
+    assert len(apart) == 120 and min(min(each, 30 - each) for each in apart) >= 10
+    assert len({pair.wrong_frame for pair in pairs}) > 20
+    two = draw_pairs(["a", "b"], [0, 1], 1, 0, lambda rng: {"scan_seed": 0})
+    assert [pair.wrong_frame for pair in two] == [1, 0]
+    (one,) = draw_pairs(["a"], [0], 1, 0, lambda rng: {"scan_seed": 0})
+    assert one.wrong_frame is None
+
+
 def test_a_bad_frame_is_a_failure_with_its_reason(recording: Path, weights: Path, tmp_path: Path) -> None:
     source = tmp_path / "walls"
     source.mkdir()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from crossi2p_core.evaluate.metrics import all_metrics, judge, limit_in_words, percentile
+from crossi2p_core.evaluate.predict import NOT_APPLICABLE
 from crossi2p_core.evaluate.protocols import PROTOCOLS
 from crossi2p_core.evaluate.report import table_in_words, write_page
 from crossi2p_core.geometry import se3
@@ -79,9 +80,18 @@ def test_the_table_holds_all_three_and_their_differences(four: list[dict[str, An
 
 def test_a_control_that_is_not_applicable_is_no_score_of_nothing(four: list[dict[str, Any]]) -> None:
     for one in four:
-        one["answers"][0] = answer("image-free", "none", None, "failed")
+        one["answers"][0] = answer("image-free", "none", None, NOT_APPLICABLE)
     (row,) = all_metrics(four, PROTOCOLS["A"])["table"]
     assert row["image_free"] is None and row["right_minus_image_free"] is None
+
+
+def test_a_control_counts_where_it_is_applicable(four: list[dict[str, Any]]) -> None:
+    for one in four[1:]:
+        one["answers"][0] = answer("image-free", "none", None, NOT_APPLICABLE)
+    metrics = all_metrics(four, PROTOCOLS["A"])
+    (row,) = metrics["table"]
+    assert (row["right"], row["image_free"], row["right_minus_image_free"], row["control_pairs"]) == (0.5, 1.0, 0.0, 1)
+    assert "applicable to 1 of 4 pairs" in table_in_words(metrics, PROTOCOLS["A"])
 
 
 def test_confidence_tells_whether_ok_means_right(four: list[dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from command_line import assert_refused, crossi2p
 from random_weights import random_weights
 from test_network import SMALL
 
+from crossi2p_core.commands.records import exit_code, plain, summarize
+from crossi2p_core.commands.register import _register_each
+from crossi2p_core.commands.starts import Starts
 from crossi2p_core.commands.words import report_in_words
 from crossi2p_core.config import dump_config
 from crossi2p_core.datasets import open_source
@@ -18,9 +22,9 @@ from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.matcher import Matcher
 from crossi2p_core.model.config import NetworkConfig
-from crossi2p_core.registrar import Registrar
+from crossi2p_core.registrar import SURE_MARGIN, Registrar, better_of
 from crossi2p_core.safe_yaml import parse_yaml
-from crossi2p_core.types import Prior, Sample
+from crossi2p_core.types import Prior, Registration, Sample
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +54,72 @@ def test_a_near_prior_needs_no_network_and_no_prior_needs_one(weights: Path, sam
     registrar = Registrar(device="cpu", weights=weights)
     near = registrar.register(sample, Prior(np.asarray(sample.T_cam_lidar), 2.0, 0.2))
     assert near.status == "ok" and "network" not in near.timings
-    for prior in (None, Prior(np.asarray(sample.T_cam_lidar), 20.0, 1.0)):
-        lost = registrar.register(sample, prior)  # random weights: it must not be believed
-        assert "network" in lost.timings and lost.status in ("failed", "uncertain")
+    lost = registrar.register(sample, None)  # random weights: they must not be believed
+    assert "network" in lost.timings and lost.status in ("failed", "uncertain")
+
+
+def test_a_network_that_knows_nothing_never_displaces_a_guess(weights: Path, sample: Sample) -> None:
+    truth = np.asarray(sample.T_cam_lidar)
+    wide = Prior(se3.perturb(truth, np.random.default_rng(0), 1.0, 0.1), 8.0, 0.4)
+    found, alone = (Registrar(device="cpu", weights=each).register(sample, wide) for each in (weights, None))
+    assert "network" in found.timings and "the network's start led nowhere better" in found.reason
+    np.testing.assert_allclose(found.T_cam_lidar, alone.T_cam_lidar, atol=1e-9)
+    assert found.status == alone.status and found.cost_before == pytest.approx(alone.cost_before)
+
+
+def test_a_sure_answer_within_the_bounds_displaces_a_failed_one(sample: Sample) -> None:
+    near = Registration(np.eye(4), np.eye(6), "failed", "no", 3.0, 3.0, doubt_before=0.5)
+    far = Registration(se3.make(np.eye(3), np.array([0.5, 0, 0])), np.eye(6), "ok", "yes", 2.0, 1.0)
+    taken = better_of(near, far, Prior(np.eye(4), 20.0, 1.0))
+    assert taken.status == "ok" and (taken.cost_before, taken.doubt_before) == (3.0, 0.5)
+    unsure = replace(far, status="uncertain")
+    for prior, other in ((Prior(np.eye(4), 20.0, 0.4), far), (Prior(np.eye(4), 20.0, 1.0), unsure)):
+        assert np.array_equal(better_of(near, other, prior).T_cam_lidar, np.eye(4))
+    worse = replace(far, cost_after=9.0)
+    assert np.array_equal(better_of(replace(near, status="ok"), worse, Prior(np.eye(4), 20.0, 1.0)).T_cam_lidar,
+                          np.eye(4))
+
+
+@pytest.mark.parametrize("bounds", [(1.9, 0.4), (3.0, 0.9), (20.0, 1.0)])
+def test_random_weights_are_never_sure(weights: Path, sample: Sample, bounds: tuple[float, float]) -> None:
+    found = Matcher(weights).estimate(sample, Prior(np.asarray(sample.T_cam_lidar), *bounds))
+    assert found.margin < SURE_MARGIN
+
+
+def test_a_frame_that_the_network_cannot_take_does_not_end_the_others(weights: Path, sample: Sample) -> None:
+    empty = replace(sample, name="thin", cloud=sample.cloud.select(np.arange(5)))
+    found = Matcher(weights).estimate_jointly([empty, sample])
+    assert len(found.left_out) == 1 and found.left_out[0].startswith("thin:")
+    np.testing.assert_allclose(found.T_cam_lidar, Matcher(weights).estimate(sample).T_cam_lidar, atol=1e-9)
+    with pytest.raises(InputError, match="thin:"):
+        Matcher(weights).estimate(empty)
+    wide = Prior(np.asarray(sample.T_cam_lidar), 8.0, 0.4)
+    handed_on = Registrar(device="cpu", weights=weights).register(empty, wide)
+    assert handed_on.status == "failed" and "the network has no answer" in handed_on.reason
+    np.testing.assert_allclose(handed_on.T_cam_lidar, wide.T_cam_lidar, atol=1e-12)
+
+
+class OneThin:
+    """Two frames, of which the second has nearly no points."""
+
+    names = ("whole", "thin")
+
+    def __init__(self, sample: Sample) -> None:
+        self.frames = [sample, replace(sample, name="thin", cloud=sample.cloud.select(np.arange(5)))]
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.frames[index]
+
+
+def test_a_lost_frame_is_a_failed_record_beside_the_others(weights: Path, sample: Sample, tmp_path: Path) -> None:
+    starts = Starts.from_options(None, 0, None, None, from_scratch=True)
+    registrar = Registrar(device="cpu", weights=weights)
+    whole, thin = _register_each(OneThin(sample), [0, 1], starts, registrar, tmp_path)  # type: ignore[arg-type]
+    assert whole["T_cam_lidar"] is not None and "thin" in thin["reason"]
+    assert thin["status"] == "failed" and thin["T_cam_lidar"] is None and thin["error_deg"] is None
+    report = {"frames": [whole, thin], "summary": summarize([whole, thin])}
+    json.dumps(plain(report), allow_nan=False)
+    assert exit_code(report["summary"]) == 1 and "thin" in report_in_words(plain(report), tmp_path)
 
 
 def test_without_weights_a_missing_prior_is_the_samples_own(sample: Sample) -> None:

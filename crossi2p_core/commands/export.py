@@ -40,6 +40,8 @@ def export(
     Exit code: 0 written; 2 the input cannot be used, or the program differs from the network (then nothing is written).
     """
     kind, pairs = _kind(form), _pairs(batch)
+    if out.absolute() in {weights.with_suffix(ending).absolute() for ending in (".json", ".safetensors")}:
+        raise InputError(f"{out} is the checkpoint itself; give the program another name")
     if not tolerance > 0:
         raise InputError(f"--tolerance {tolerance}: give a number above 0, such as 1e-3")
     opened = open_source(source)

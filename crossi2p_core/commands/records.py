@@ -48,6 +48,12 @@ def make_record(name: str, start: np.ndarray | None, result: Registration, truth
     }
 
 
+def lost_record(name: str, reason: str, seconds: float) -> dict[str, Any]:
+    """Of a frame that has no answer at all, not even a start to hand on: unknown numbers are None."""
+    nowhere = Registration(np.full((4, 4), np.nan), np.full((6, 6), np.nan), "failed", reason)
+    return make_record(name, None, nowhere, None, seconds) | {"T_cam_lidar": None}
+
+
 def summarize(records: list[dict[str, Any]]) -> dict[str, Any]:
     """Counts by status, medians and 90th percentiles of the errors, share of runs made worse, seconds.
 

@@ -13,10 +13,10 @@ import typer
 from ..datasets import open_source
 from ..datasets.source import Source
 from ..errors import InputError
-from ..types import Sample
+from ..types import Prior, Sample
 from .options import CameraOption, FramesOption, JsonOption, OutFolderOption, SourceArgument, degrees_and_metres
 from .progress import progress
-from .records import exit_code, make_record, plain, summarize
+from .records import exit_code, lost_record, make_record, plain, summarize
 from .results import staged_folder, write_registration, write_report
 from .selection import select_frames
 from .starts import Starts
@@ -89,15 +89,26 @@ def _register_each(source: Source, chosen: list[int], starts: Starts, registrar:
         for done, index in enumerate(chosen, 1):
             sample = source[index]
             prior = starts.for_frame(sample, index)
-            begin = time.perf_counter()
-            result = registrar.register(sample, prior)
-            seconds = time.perf_counter() - begin
-            start = None if prior is None else prior.T_cam_lidar
-            records.append(make_record(sample.name, start, result, sample.T_cam_lidar, seconds))
-            if folder is not None:
-                write_registration(folder, [sample], start, result, records[-1])
+            records.append(_register_one(sample, prior, registrar, folder))
             advance(done, len(chosen))
     return records
+
+
+def _register_one(sample: Sample, prior: Prior | None, registrar: Registrar, folder: Path | None) -> dict[str, Any]:
+    """A record of one frame; with no start at all, a frame that the network cannot take is a failed one."""
+    begin = time.perf_counter()
+    try:
+        result = registrar.register(sample, prior)
+    except InputError as error:
+        if prior is not None:
+            raise
+        return lost_record(sample.name, str(error), time.perf_counter() - begin)
+    seconds = time.perf_counter() - begin
+    start = None if prior is None else prior.T_cam_lidar
+    record = make_record(sample.name, start, result, sample.T_cam_lidar, seconds)
+    if folder is not None:
+        write_registration(folder, [sample], start, result, record)
+    return record
 
 
 def _register_jointly(source: Source, chosen: list[int], starts: Starts, registrar: Registrar,

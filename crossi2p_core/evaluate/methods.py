@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..config import load_config
 from ..errors import InputError
 from ..matcher import Matcher
 from ..model.config import COARSE_STRIDE
 from ..model.inputs import make_batch
-from ..registrar import SURE_MARGIN, Registrar
+from ..registrar import SURE_MARGIN, Registrar, RegistrarConfig
 from ..train.metrics import coarse_recall
 from ..train.targets import targets_of
 from ..types import Prior, Sample
@@ -35,8 +36,14 @@ class Methods:
     matcher: Matcher | None
 
     def recall(self, sample: Sample) -> float | None:
-        """Share of superpoints in view whose best superpixel is right to within one; None without a network."""
+        """Share of superpoints in view whose best superpixel is right to within one; None without a network, or without
+        any in view."""
         return None if self.matcher is None else _recall(self.matcher, sample)
+
+
+def named_weights(weights: str | Path | None, config: str | Path | None) -> str | Path | None:
+    """Those given, else those that the settings name."""
+    return weights if weights is not None else load_config(RegistrarConfig, config).weights
 
 
 def load_methods(weights: str | Path | None, refine: bool, has_start: bool, config: str | Path | None,
@@ -45,19 +52,19 @@ def load_methods(weights: str | Path | None, refine: bool, has_start: bool, conf
 
     Raises InputError for weights or a device that cannot be used, and where neither network nor refine is left.
     """
-    if weights is None:
+    settings = replace(load_config(RegistrarConfig, config), weights=None)
+    named = named_weights(weights, config)
+    if named is None:
         if not refine:
             raise InputError("--no-refine leaves nothing to evaluate without a network; give --weights")
-        return Methods({REFINE: _registered(Registrar(config, device))}, None)
-    whole = Registrar(config, device, weights)
+        return Methods({REFINE: _registered(Registrar(settings, device))}, None)
+    whole = Registrar(settings, device, named)
     assert whole.matcher is not None
     run: dict[str, Method] = {NETWORK: _estimated(whole.matcher)}
     if refine:
         run[BOTH] = _registered(whole)
         if has_start:
-            alone = Registrar(config, device)
-            alone.matcher = None
-            run[REFINE] = _registered(alone)
+            run[REFINE] = _registered(Registrar(settings, device))
     return Methods(run, whole.matcher)
 
 
@@ -91,8 +98,10 @@ def _answer(T: Array, covariance: Array, status: str, reason: str, begin: float)
 
 
 @torch.inference_mode()
-def _recall(matcher: Matcher, sample: Sample) -> float:
+def _recall(matcher: Matcher, sample: Sample) -> float | None:
+    """None where no superpoint is in view."""
     batch = make_batch(sample, matcher.config).to(matcher.device)
-    found = coarse_recall(matcher.network(batch), targets_of(batch, matcher.config.grid),
-                          batch.image.shape[-1] // COARSE_STRIDE)
-    return float(found)
+    targets = targets_of(batch, matcher.config.grid)
+    if not targets.visible.any():
+        return None
+    return float(coarse_recall(matcher.network(batch), targets, batch.image.shape[-1] // COARSE_STRIDE))

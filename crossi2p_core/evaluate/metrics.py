@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..geometry import se3
-from .predict import Prediction
+from .predict import IMAGE_FREE, NOT_APPLICABLE, START, Prediction
 from .protocols import Protocol
 
 Array = np.ndarray
@@ -89,7 +89,7 @@ def summary(judged: Judged, protocol: Protocol) -> dict[str, Any]:
     for name, values in (("rre_deg", judged.rre), ("euler_sum_deg", judged.euler), ("rte_m", judged.rte)):
         told[name] = {"median": percentile(values, 50), "p90": percentile(values, 90), "mean": _mean(values[counted]),
                       "mean_all": _mean(values[answered]), "mean_successes": _mean(values[right])}
-    told["coarse_recall"] = _mean(judged.recall[np.isfinite(judged.recall)])
+    told["coarse_recall"] = _recall(judged)
     return told
 
 
@@ -140,33 +140,38 @@ def all_metrics(predictions: Sequence[Prediction], protocol: Protocol) -> dict[s
     for (method, image), one in judged.items():
         methods.setdefault(method, {})[image] = summary(one, protocol) | {
             "confidence": confidence(one, protocol), "curves": curves(one, protocol), "groups": by_group(one, protocol)}
-    return {"table": table(methods, protocol), "methods": methods,
+    return {"pairs": len(predictions), "table": table(judged, protocol), "methods": methods,
             "bad_frames": {one["frame"]: one["failed"] for one in predictions if one["failed"]}}
 
 
-def table(methods: dict[str, dict[str, Any]], protocol: Protocol) -> list[dict[str, Any]]:
+def table(judged: Mapping[tuple[str, str], Judged], protocol: Protocol) -> list[dict[str, Any]]:
     """A row per method: the share of right answers with the right and a wrong image and by the control, and the
-    differences, which alone say something about the image."""
-    limit = limit_in_words(protocol.limits[0])
+    differences, which alone say something about the image.
 
-    def share(method: str, image: str) -> float | None:
-        one = methods.get(method, {}).get(image)
-        return None if one is None else one["share_within"][limit]
-
-    control = share("image-free", "none")
-    if control is not None and methods["image-free"]["none"]["unanswered"] == methods["image-free"]["none"]["pairs"]:
-        control = None  # not applicable is not a score of 0
+    The control counts over the pairs where it is applicable, `control_pairs` of them, and so does the difference to it.
+    """
+    limit = protocol.limits[0]
+    control = judged.get((IMAGE_FREE, "none"))
+    applicable = None if control is None else np.array([status != NOT_APPLICABLE for status in control.status])
     rows = []
-    for method in methods:
-        if method == "image-free":
-            continue
-        right, wrong = share(method, "right" if method != "start" else "none"), share(method, "wrong")
-        rows.append({"method": method, "right": right, "wrong": wrong, "image_free": control,
-                     "right_minus_wrong": _difference(right, wrong),
-                     "right_minus_image_free": _difference(right, control),
-                     "recall_right": methods[method].get("right", {}).get("coarse_recall"),
-                     "recall_wrong": methods[method].get("wrong", {}).get("coarse_recall")})
+    for method in dict.fromkeys(name for name, _ in judged if name != IMAGE_FREE):
+        right = judged.get((method, "none" if method == START else "right"))
+        wrong = judged.get((method, "wrong"))
+        shares = [None if one is None else _mean(one.within(limit)) for one in (right, wrong)]
+        row = {"method": method, "right": shares[0], "wrong": shares[1], "right_minus_wrong": _difference(*shares),
+               "recall_right": _recall(judged.get((method, "right"))), "recall_wrong": _recall(wrong),
+               "image_free": None, "right_minus_image_free": None, "control_pairs": 0}
+        if control is not None and applicable is not None and right is not None and applicable.any():
+            both = [_mean(one.within(limit)[applicable]) for one in (right, control)]
+            row |= {"image_free": both[1], "right_minus_image_free": _difference(*both),
+                    "control_pairs": int(applicable.sum())}
+        rows.append(row)
     return rows
+
+
+def _recall(judged: Judged | None) -> float | None:
+    """Mean over the pairs where it is known."""
+    return None if judged is None else _mean(judged.recall[np.isfinite(judged.recall)])
 
 
 def limit_in_words(limit: tuple[float, float]) -> str:

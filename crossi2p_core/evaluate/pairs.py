@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -44,23 +45,34 @@ class PairList:
     about: dict[str, Any]
     pairs: tuple[Pair, ...]
 
+    @property
+    def digest(self) -> str:
+        """Of all of it: predictions carry it, so that those of another list are not taken for its own."""
+        return hashlib.sha256(json.dumps([self.about, [asdict(pair) for pair in self.pairs]]).encode()).hexdigest()[:16]
+
 
 def draw_pairs(names: Sequence[str], chosen: Sequence[int], rounds: int, seed: int,
                draw: Callable[[np.random.Generator], dict[str, Any]]) -> tuple[Pair, ...]:
     """Every chosen frame `rounds` times. names: of all frames of the source. draw: the transforms of one pair.
 
     A pair's numbers depend on seed, frame and round alone, whichever frames run beside it; its wrong image is that of
-    another chosen frame.
+    another chosen frame, as far away as a third of them: neighbours in a drive show nearly the same.
     """
     pairs: list[Pair] = []
     for turn in range(rounds):
-        for frame in chosen:
+        for place, frame in enumerate(chosen):
             rng = np.random.default_rng([seed, frame, turn])
             drawn = draw(rng)
-            others = [other for other in chosen if other != frame]
-            wrong = int(rng.choice(others)) if others else None
+            wrong = _far_away(chosen, place, rng)
             pairs.append(Pair(len(pairs), frame, names[frame], wrong, None if wrong is None else names[wrong], **drawn))
     return tuple(pairs)
+
+
+def _far_away(chosen: Sequence[int], place: int, rng: np.random.Generator) -> int | None:
+    """One of the frames that are at least a third of all away, counted around the end; None of a single frame."""
+    count = len(chosen)
+    least = max(1, count // 3)
+    return int(chosen[(place + int(rng.integers(least, count - least + 1))) % count]) if count > 1 else None
 
 
 def write_pairs(folder: Path, wanted: PairList) -> None:

@@ -18,6 +18,8 @@ from .pairs import Pair
 from .protocols import Posed, Protocol, in_view, pose
 
 IMAGES = ("right", "wrong")
+IMAGE_FREE, START = "image-free", "start"  # what stands beside the methods, and has no image
+NOT_APPLICABLE = "not applicable"  # status of the control where it has nothing to say, which is no score of 0
 Prediction = dict[str, Any]
 
 
@@ -35,7 +37,7 @@ class Predictor:
         try:
             posed = pose(self.protocol, pair, self.source[pair.frame], self._other(pair))
         except InputError as error:
-            names = [*self.methods.run, "image-free"]
+            names = [*self.methods.run, IMAGE_FREE, *([START] if self.protocol.name == "C" else [])]
             return told | {"rig": "", "truth": None, "failed": str(error), "answers": [
                 _failure(name, image, error) for name in names for image in _images_of(name)]}
         control = self._without_image(posed)
@@ -74,8 +76,8 @@ class Predictor:
         try:
             T = self.control.answer(posed.unmasked, self.protocol.moves)
         except InputError as error:
-            return _failure("image-free", "none", error)
-        return {"method": "image-free", "image": "none", "T_cam_lidar": T.tolist(), "status": "ok", "reason": ""}
+            return _failure(IMAGE_FREE, "none", error) | {"status": NOT_APPLICABLE}
+        return {"method": IMAGE_FREE, "image": "none", "T_cam_lidar": T.tolist(), "status": "ok", "reason": ""}
 
     def _recall(self, sample: Sample) -> float | None:
         try:
@@ -84,27 +86,31 @@ class Predictor:
             return None
 
 
-def predict(predictor: Predictor, pairs: Sequence[Pair], path: Path, advance: Callable[[int, int], None]) -> None:
-    """Ask about `pairs` and append a line each to `path`; InputError where it cannot be written."""
+def predict(predictor: Predictor, pairs: Sequence[Pair], of: str, path: Path,
+            advance: Callable[[int, int], None]) -> None:
+    """Ask about `pairs` and append a line each to `path`; InputError where it cannot be written. of: their list's
+    digest."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torn = path.exists() and not path.read_bytes().endswith(b"\n")
         with path.open("a", encoding="utf-8") as file:
             file.write("\n" if torn else "")
             for done, pair in enumerate(pairs, 1):
-                file.write(json.dumps(predictor(pair), allow_nan=False) + "\n")
+                file.write(json.dumps({"list": of} | predictor(pair), allow_nan=False) + "\n")
                 file.flush()
                 advance(done, len(pairs))
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}; choose a folder you may write to") from error
 
 
-def read_predictions(folder: Path) -> list[Prediction]:
-    """What all processes of all runs have written, in the order of pairs, each once; torn lines are passed over."""
+def read_predictions(folder: Path, of: str) -> list[Prediction]:
+    """What all processes of all runs have written on the list of digest `of`, in the order of pairs, each once; torn
+    lines are passed over."""
     found: dict[int, Prediction] = {}
     for path in sorted(folder.glob("predictions-*.jsonl")):
         for one in _whole_lines(path):
-            found.setdefault(one["pair"], one)
+            if one.get("list") == of:
+                found.setdefault(one["pair"], one)
     return [found[number] for number in sorted(found)]
 
 
@@ -119,7 +125,7 @@ def _whole_lines(path: Path) -> Iterator[Prediction]:
 
 
 def _images_of(name: str) -> tuple[str, ...]:
-    return ("none",) if name == "image-free" else IMAGES
+    return ("none",) if name in (IMAGE_FREE, START) else IMAGES
 
 
 def _failure(method: str, image: str, error: InputError) -> dict[str, Any]:
@@ -128,7 +134,7 @@ def _failure(method: str, image: str, error: InputError) -> dict[str, Any]:
 
 def _start(posed: Posed) -> dict[str, Any]:
     assert posed.start is not None
-    return {"method": "start", "image": "none", "T_cam_lidar": posed.start.tolist(), "status": "ok", "reason": ""}
+    return {"method": START, "image": "none", "T_cam_lidar": posed.start.tolist(), "status": "ok", "reason": ""}
 
 
 def _about(sample: Sample) -> dict[str, Any]:

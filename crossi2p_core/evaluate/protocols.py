@@ -59,8 +59,9 @@ def draw(protocol: Protocol, rng: np.random.Generator, bounds: tuple[float, floa
     drawn: dict[str, Any] = {"scan_seed": int(rng.integers(2**31))}
     if protocol.virtual:
         motion = draw_plane_motion(rng, 180.0, 10.0) @ draw_decalibration(rng, usual.tilt_deg, usual.offset_m)
-        turns = [(draw_turn(rng, usual.turn_deg), draw_zoom(rng, usual.zoom)) for _ in range(TURNS)]
-        return drawn | {"motion": motion.tolist(), "turns": [[*se3.log_so3(R).tolist(), zoom] for R, zoom in turns]}
+        cameras = [(draw_turn(rng, usual.turn_deg), draw_zoom(rng, usual.zoom)) for _ in range(TURNS)]
+        turns = tuple([*se3.log_so3(R).tolist(), zoom] for R, zoom in cameras)
+        return drawn | {"motion": motion.tolist(), "turns": turns}
     if protocol.moves:
         return drawn | {"motion": draw_plane_motion(rng, 180.0, 10.0).tolist()}
     return drawn | {"start_error": se3.perturb(np.eye(4), rng, *bounds).tolist()}
@@ -117,14 +118,19 @@ def _lesser_scan(sample: Sample, pair: Pair) -> Sample:
 
 
 def _from_elsewhere(sample: Sample, wrong: Sample, pair: Pair) -> tuple[Sample, Array]:
-    """The sample and its wrong image through the first drawn camera that sees enough of recording and scan, else the
-    last one."""
+    """The sample and its wrong image through the first drawn camera that sees enough of recording and scan, else
+    through the one that sees the most of the recording."""
     usual = AugmentConfig()
+    tried = []
     for *turn, zoom in pair.turns:
         R, K = se3.exp_so3(np.array(turn)), fitted_intrinsics(sample.camera, WINDOW, zoom)
         seen, inside = virtual_camera(sample, R, K, WINDOW)
+        tried.append((float(inside.mean()), seen, R, K))
         if inside.mean() >= usual.recorded and np.count_nonzero(in_view(seen)[0]) >= usual.seen_points:
             break
+    else:
+        tried.sort(key=lambda each: each[0])
+    _, seen, R, K = tried[-1]
     return seen, virtual_camera(wrong, R, K, WINDOW)[0].image
 
 

@@ -36,6 +36,7 @@ def table_in_words(metrics: Mapping[str, Any], protocol: Protocol) -> str:
     lines = [f"protocol {protocol.name}: share of pairs within {limit_in_words(protocol.limits[0])}"]
     lines += ["  ".join(f"{text:<{w}}" if i == 0 else f"{text:>{w}}" for i, (text, w) in enumerate(
         zip(line, widths, strict=True))) for line in cells]
+    lines += _control_in_words(metrics)
     lines += [f"{name}: median {_number(one['rre_deg']['median'])} deg {_number(one['rte_m']['median'])} m, 90th "
               f"percentile {_number(one['rre_deg']['p90'])} deg {_number(one['rte_m']['p90'])} m, mean over "
               f"{_counted(one)} {_number(one['rre_deg']['mean'])} deg {_number(one['rte_m']['mean'])} m, "
@@ -49,7 +50,7 @@ def write_page(metrics: Mapping[str, Any], protocol: Protocol, about: Mapping[st
     parts = [f"<h1>Protocol {protocol.name}: {escape(str(about.get('source', '')))}</h1>",
              f"<p class=note>Right: an answer within {limit_in_words(protocol.limits[0])}, over all pairs. What a "
              "method reaches with a wrong image, or the control with none, does not prove that it looks at the image; "
-             "only the differences do.</p>", _table(metrics["table"]), "<h2>Errors</h2>", _errors(metrics, protocol),
+             "only the differences do.</p>", _table(metrics), "<h2>Errors</h2>", _errors(metrics, protocol),
              "<h2>Share of pairs below an error</h2>", _plots(metrics, protocol),
              "<h2>Does “ok” mean right?</h2>", _confidence(metrics)]
     for way, title in (("rig", "By rig"), ("distance", "By distance of what is seen"),
@@ -64,9 +65,18 @@ def write_page(metrics: Mapping[str, Any], protocol: Protocol, about: Mapping[st
             f"{protocol.name}</title><style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n")
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+def _control_in_words(metrics: Mapping[str, Any]) -> list[str]:
+    """A sentence where the control without image had nothing to say on some pairs."""
+    counts = {row["control_pairs"] for row in metrics["table"]} - {metrics["pairs"], 0}
+    return [f"no image: applicable to {count} of {metrics['pairs']} pairs; its column, and the difference to it, are "
+            "over these" for count in sorted(counts)]
+
+
+def _table(metrics: Mapping[str, Any]) -> str:
+    rows = metrics["table"]
     columns = [*COLUMNS, *(RECALLS if any(row["recall_right"] is not None for row in rows) else ())]
-    return _rows([title for _, title in columns], ([_cell(row[key]) for key, _ in columns] for row in rows))
+    told = "".join(f"<p class=note>{escape(sentence)}</p>" for sentence in _control_in_words(metrics))
+    return _rows([title for _, title in columns], ([_cell(row[key]) for key, _ in columns] for row in rows)) + told
 
 
 def _errors(metrics: Mapping[str, Any], protocol: Protocol) -> str:

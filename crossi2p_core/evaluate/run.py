@@ -19,7 +19,7 @@ from ..train.distributed import World
 from ..types import Sample
 from ..viz.overlay import draw_overlay
 from .image_free import ImageFree
-from .methods import BOTH, NETWORK, REFINE, load_methods
+from .methods import BOTH, NETWORK, REFINE, load_methods, named_weights
 from .metrics import Judged, all_metrics, judge
 from .pairs import Pair, PairList, draw_pairs, read_pairs, write_pairs
 from .predict import Predictor, predict, read_predictions
@@ -58,45 +58,46 @@ def evaluate(wanted: Wanted, world: World, advance: Callable[[int, int], None]) 
     if world.is_first:
         write_pairs(wanted.out, list_pairs(wanted))
     _wait(world)
-    pairs = read_pairs(wanted.out).pairs
+    asked = read_pairs(wanted.out)
     # 2. what is answered; each process has its share of what is left
-    done = {one["pair"] for one in read_predictions(wanted.out)}
-    left = [pair for pair in pairs if pair.number not in done]
+    done = {one["pair"] for one in read_predictions(wanted.out, asked.digest)}
+    left = [pair for pair in asked.pairs if pair.number not in done]
     _wait(world)  # all have read before anyone writes
     if left:
         control = ImageFree.learn(_readable(wanted.train or wanted.source))
         predictor = Predictor(wanted.source, protocol, methods, control, wanted.bounds)
-        predict(predictor, left[world.rank::world.size], wanted.out / f"predictions-{world.rank}.jsonl", advance)
+        predict(predictor, left[world.rank::world.size], asked.digest,
+                wanted.out / f"predictions-{world.rank}.jsonl", advance)
     _wait(world)
     # 3. how good that is
-    return report(wanted, pairs) if world.is_first else None
+    return report(wanted, asked) if world.is_first else None
 
 
 def list_pairs(wanted: Wanted) -> PairList:
     """The pairs, and what makes this evaluation another one than others; JSON in, JSON out, so that lists compare."""
     protocol = PROTOCOLS[wanted.protocol]
+    weights = named_weights(wanted.weights, wanted.config)
     about = {
         "protocol": wanted.protocol, "source": wanted.source.identity(), "seed": wanted.seed, "rounds": wanted.rounds,
         "bounds": list(wanted.bounds) if wanted.protocol == "C" else None, "refine": wanted.refine,
-        "weights": None if wanted.weights is None else _digest(wanted.weights),
+        "weights": None if weights is None else _digest(Path(weights)),
         "config": None if wanted.config is None else _digest(wanted.config),
         "control": None if wanted.train is None else wanted.train.identity()}
     return PairList(about, draw_pairs(wanted.source.names, wanted.chosen, wanted.rounds, wanted.seed,
                                       lambda rng: draw(protocol, rng, wanted.bounds)))
 
 
-def report(wanted: Wanted, pairs: Sequence[Pair]) -> dict[str, Any]:
+def report(wanted: Wanted, asked: PairList) -> dict[str, Any]:
     """Metrics of what was predicted; writes `metrics.json` and `report.html`."""
     protocol = PROTOCOLS[wanted.protocol]
-    predictions = read_predictions(wanted.out)
+    predictions = read_predictions(wanted.out, asked.digest)
     if all(one["truth"] is None for one in predictions):
         raise InputError(f"no pair could be judged: {predictions[0]['failed']}")
-    about = read_pairs(wanted.out).about
-    metrics: dict[str, Any] = {"about": about, "pairs": len(predictions)} | all_metrics(predictions, protocol)
+    metrics: dict[str, Any] = {"about": asked.about} | all_metrics(predictions, protocol)
     atomic.write_text(wanted.out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False))
     main = next(name for name in (BOTH, NETWORK, REFINE) if name in metrics["methods"])
-    pictures = _pictures(wanted, pairs, main, judge(predictions)[main, "right"])
-    shown = {name: value for name, value in about.items() if value is not None}
+    pictures = _pictures(wanted, asked.pairs, main, judge(predictions)[main, "right"])
+    shown = {name: value for name, value in asked.about.items() if value is not None}
     atomic.write_text(wanted.out / "report.html", write_page(metrics, protocol, shown, pictures))
     return metrics
 

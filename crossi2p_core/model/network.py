@@ -74,7 +74,8 @@ class Network(nn.Module):
         scores, x, y = self.coarse(described.points, described.image, superpoints, valid, batch.K, inside,
                                    self.config.grid)
         # 3. the best of these, to a fraction of a pixel
-        missing = self.config.fine.matches - (0 if chosen is None else chosen.shape[1])
+        wanted = min(self.config.fine.matches, superpoints.shape[1])
+        missing = max(0, wanted - (0 if chosen is None else chosen.shape[1]))
         best = best_matches(scores, missing)
         chosen = best if chosen is None else torch.cat([chosen, best], dim=1)
         fine = self.fine(described.fine_map, self._fine_points(cloud, described), x, y, scores.similarity, chosen,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ class MatchedPoses:
     """B poses.
 
     T: (B, 4, 4) T_cam_lidar. covariance: (B, 6, 6) as in `Registration`. margin: (B,) by how much the coarse pose beats
-    any other. matches, inliers: (B,) fine matches, and those that agree with the coarse pose. error_px: (B,) their
+    any other. matches, inliers: (B,) fine matches, and those that agree with the pose. error_px: (B,) their
     median reprojection error in the end, NaN without any.
     """
 
@@ -40,31 +41,73 @@ class MatchedPoses:
     error_px: Tensor
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Said:
+    """What the network says of B pairs, as far as poses rest on it. M superpoints, n fine matches.
+
+    maps: (B, M, h, w) and outside: (B, M) log probabilities, as of `find_pose`, with superpoints (B, M, 3) m, known
+    (B, M) and recorded (B, h, w) bool. points: (B, n, 3) m, LiDAR frame, pixels: (B, n, 2), weights: (B, n, 2) and
+    valid: (B, n) of the fine matches. K: (B, 3, 3).
+    """
+
+    maps: Tensor
+    outside: Tensor
+    superpoints: Tensor
+    known: Tensor
+    recorded: Tensor
+    points: Tensor
+    pixels: Tensor
+    weights: Tensor
+    valid: Tensor
+    K: Tensor
+
+
+def said_of(matches: Matches, batch: Batch, grid: tuple[int, int]) -> Said:
+    """Of a batch; grid: rows and columns of superpixels."""
+    inside, outside = matches.scores.log_likelihood()
+    fine = matches.fine
+    points, pixels, weights = (part.flatten(1, 2).float() for part in (fine.points, fine.pixels, fine.weights))
+    return Said(inside.unflatten(2, grid), outside, matches.superpoints, matches.valid,
+                matches.inside.unflatten(1, grid), points, pixels, weights, fine.valid.flatten(1), batch.K)
+
+
+def joined(frames: Sequence[Said]) -> Said:
+    """As if one pair had all superpoints and matches of these, each of one pair and all of one rig and camera: they
+    have the pose in common, so what each knows of it adds up."""
+    def together(name: str) -> Tensor:
+        return torch.cat([getattr(frame, name) for frame in frames], dim=1)
+
+    first = frames[0]
+    return Said(*(getattr(first, f.name) if f.name in ("recorded", "K") else together(f.name) for f in fields(Said)))
+
+
 def poses_from_matches(matches: Matches, batch: Batch, grid: tuple[int, int], prior: Prior | None = None,
                        gravity: Gravity | None = None, seed: int = 0) -> MatchedPoses:
     """Poses of a batch; arguments as of `find_pose`, grid: rows and columns of superpixels."""
+    return poses_from(said_of(matches, batch, grid), prior, gravity, seed)
+
+
+@torch.no_grad()
+def poses_from(said: Said, prior: Prior | None = None, gravity: Gravity | None = None, seed: int = 0) -> MatchedPoses:
+    """Poses of B pairs; arguments as of `find_pose`."""
     # 1. the pose that the coarse likelihood agrees on
-    inside, outside = matches.scores.log_likelihood()
-    coarse = find_pose(inside.unflatten(2, grid), outside, matches.superpoints, batch.K, prior, gravity, seed,
-                       matches.valid, matches.inside.unflatten(1, grid))
+    coarse = find_pose(said.maps, said.outside, said.superpoints, said.K, prior, gravity, seed, said.known,
+                       said.recorded)
     # 2. the fine matches that agree with it
-    fine = matches.fine
-    points, pixels, weights = (part.flatten(1, 2).float() for part in (fine.points, fine.pixels, fine.weights))
-    valid = fine.valid.flatten(1)
-    agree = before = valid & (_errors(points, pixels, coarse.T, batch.K) < AGREE_PX)
+    agree = before = said.valid & (_errors(said, coarse.T) < AGREE_PX)
     # 3. the pose that fits these best
     T = coarse.T
     for _ in range(ROUNDS):
-        polished = levenberg_marquardt(make_problem(points, pixels, weights * agree[..., None], batch.K), T, ITERATIONS)
+        problem = make_problem(said.points, said.pixels, said.weights * agree[..., None], said.K)
+        polished = levenberg_marquardt(problem, T, ITERATIONS)
         T = polished.T
-        agree = valid & (_errors(points, pixels, T, batch.K) < AGREE_PX)
+        agree = said.valid & (_errors(said, T) < AGREE_PX)
     enough = (before.sum(dim=1) >= FEWEST) & (agree.sum(dim=1) >= before.sum(dim=1))
     better = (enough & _near(T, coarse.T, prior))[:, None, None]
     T, agree = torch.where(better, T, coarse.T), torch.where(better[:, 0], agree, before)
-    error = _errors(points, pixels, T, batch.K).masked_fill(~agree, torch.nan).nanmedian(dim=1).values
+    error = _errors(said, T).masked_fill(~agree, torch.nan).nanmedian(dim=1).values
     return MatchedPoses(T, torch.where(better, polished.covariance, coarse.covariance), coarse.margin,
-                        valid.sum(dim=1), agree.sum(dim=1), error)
+                        said.valid.sum(dim=1), agree.sum(dim=1), error)
 
 
 def _near(T: Tensor, start: Tensor, prior: Prior | None) -> Tensor:
@@ -80,8 +123,8 @@ def _near(T: Tensor, start: Tensor, prior: Prior | None) -> Tensor:
     return near
 
 
-def _errors(points: Tensor, pixels: Tensor, T: Tensor, K: Tensor) -> Tensor:
+def _errors(said: Said, T: Tensor) -> Tensor:
     """(B, n) distances in px between where points are said to be and where T sees them; infinite behind the camera."""
-    u, v, depth = project(points, T[:, None], K)
-    apart = torch.hypot(u[:, 0] - pixels[..., 0], v[:, 0] - pixels[..., 1])
+    u, v, depth = project(said.points, T[:, None], said.K)
+    apart = torch.hypot(u[:, 0] - said.pixels[..., 0], v[:, 0] - said.pixels[..., 1])
     return apart.masked_fill(depth[:, 0] < MIN_DEPTH_M, torch.inf)

@@ -39,8 +39,8 @@ class PoseEstimate:
     """B poses by match likelihood.
 
     T: (B, 4, 4) T_cam_lidar. score: (B,) log odds of the pose, see `evidence.log_odds`. margin: (B,) by how much it
-    beats the best pose that is another one (APART_RAD, APART_M); near 0 is a guess, infinite where the bounds of a
-    prior allow no other. covariance: (B, 6, 6) as in `Registration`: left perturbation exp(xi) T, xi = (rotation rad,
+    beats the best pose that is another one (APART_RAD, APART_M), or knowing nothing, whose log odds are 0; near 0 or
+    below it is a guess. covariance: (B, 6, 6) as in `Registration`: left perturbation exp(xi) T, xi = (rotation rad,
     translation m) in the camera frame; it trusts the maps to be probabilities.
     """
 
@@ -103,7 +103,7 @@ def _find(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reac
     others = torch.cat([value, score(evidence, guesses[None], smooth=False)[0]])
     apart = ~_close(torch.cat([seeds, guesses]), T[None], APART_RAD, APART_M)[:, 0]
     height = score(evidence, T[None, None])[0, 0]
-    return T, height, height - torch.where(apart, others, -torch.inf).max(), covariance
+    return T, height, height - torch.where(apart, others, 0.0).max().clamp(min=0), covariance
 
 
 def _guesses(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reach_m: float,

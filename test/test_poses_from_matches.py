@@ -1,0 +1,91 @@
+"""What a pose rests on where maps and fine matches disagree, and where several frames speak of one rig."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from match_maps import GRID, K, camera, likelihood, projected, street
+from torch import Tensor
+
+from crossi2p_core.geometry import se3
+from crossi2p_core.solve.from_matches import Said, joined, poses_from
+from crossi2p_core.types import Prior
+
+FINE = 60  # fine matches of a frame
+
+
+def frame(seed: int, T: np.ndarray | None = None, wrong: float = 0.6, pretended: np.ndarray | None = None) -> Said:
+    """What a network says of a street seen from T, known by its maps; fine matches as if it were seen from
+    `pretended`."""
+    rng = np.random.default_rng(seed)
+    points = street(rng)
+    T = camera(rng, points) if T is None else T
+    maps, outside = likelihood(rng, points, T, wrong)
+    seen_from = T if pretended is None else pretended
+    uv, seen = projected(points, seen_from)
+    chosen = np.flatnonzero(seen)[:FINE]
+    one = torch.ones(1, len(chosen))
+    return Said(maps, outside, points[None], torch.ones(1, len(points), dtype=torch.bool),
+                torch.ones(1, *GRID, dtype=torch.bool), points[chosen][None],
+                torch.from_numpy(uv[chosen]).float()[None], one[..., None].repeat(1, 1, 2), one.bool(), K[None])
+
+
+def seen_by(seed: int) -> np.ndarray:
+    """The camera that `frame(seed)` draws."""
+    rng = np.random.default_rng(seed)
+    return camera(rng, street(rng))
+
+
+def error(T: Tensor, truth: np.ndarray) -> tuple[float, float]:
+    found = T[0].double().numpy()
+    return float(se3.rotation_error_deg(found, truth)), float(se3.translation_error_m(found, truth))
+
+
+def test_fine_matches_correct_a_coarse_pose() -> None:
+    deg, metres = error(poses_from(frame(0)).T, seen_by(0))
+    assert deg < 0.01 and metres < 0.01
+
+
+@pytest.mark.parametrize("aside", [np.array([0.0, 0.4, 0.0, 0, 0, 0]), np.array([0, 0, 0, 6.0, 0.0, 0.0])])
+def test_fine_matches_that_agree_on_another_pose_are_not_believed(aside: np.ndarray) -> None:
+    truth = seen_by(1)
+    lying = frame(1, pretended=se3.exp_se3(aside) @ truth)
+    found = poses_from(lying)
+    coarse = poses_from(replace(lying, valid=torch.zeros_like(lying.valid)))
+    torch.testing.assert_close(found.T, coarse.T)
+    deg, metres = error(found.T, truth)
+    assert deg < 1.0 and metres < 1.0 and int(found.inliers[0]) < FINE / 4
+
+
+def test_fine_matches_do_not_lead_out_of_a_priors_bounds() -> None:
+    truth = seen_by(2)
+    lying = frame(2, pretended=se3.exp_se3(np.array([0, 0, 0, 0.25, 0, 0])) @ truth)
+    found = poses_from(lying, Prior(truth, 1.0, 0.1))
+    assert error(found.T, truth)[1] <= 0.101
+
+
+def test_too_few_fine_matches_correct_nothing() -> None:
+    said = frame(3)
+    few = replace(said, valid=said.valid & (torch.arange(said.valid.shape[1]) < 8))
+    none = replace(said, valid=torch.zeros_like(said.valid))
+    torch.testing.assert_close(poses_from(few).T, poses_from(none).T)
+
+
+def test_what_frames_of_a_rig_say_adds_up() -> None:
+    """Maps of which each alone leads nowhere, or is not sure of it."""
+    truth = seen_by(4)
+    frames = [replace(each, valid=torch.zeros_like(each.valid))
+              for each in (frame(10 + i, truth, wrong=0.95) for i in range(6))]
+    alone, together = [poses_from(each) for each in frames], poses_from(joined(frames))
+    deg, metres = error(together.T, truth)
+    assert deg < 1.0 and metres < 0.5
+    assert float(together.margin[0]) > max(float(one.margin[0]) for one in alone)
+    assert sum(error(one.T, truth)[0] < 1.0 for one in alone) < len(alone)
+
+
+def test_one_frame_joined_is_itself() -> None:
+    said = frame(5)
+    torch.testing.assert_close(poses_from(joined([said])).T, poses_from(said).T)
