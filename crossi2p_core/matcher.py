@@ -29,9 +29,9 @@ class Estimate:
     """What the network makes of one sample, or of several of one rig.
 
     T_cam_lidar: (4, 4). covariance: (6, 6) as in `Registration`. margin: by how much the pose beats any other; near 0
-    or below is a guess. matches, inliers: fine matches, and those that agree with the pose. error_px: their median reprojection
-    error, at the network's image size. timings: seconds per stage. left_out: samples that the network could not take,
-    and why.
+    or below is a guess. matches, inliers: fine matches, and those that agree with the pose. error_px: their median
+    reprojection error, at the network's image size. timings: seconds per stage. left_out: samples that the network
+    could not take, and why.
     """
 
     T_cam_lidar: np.ndarray

@@ -16,7 +16,7 @@ from test_train_command import Walls
 from crossi2p_core.commands.selection import select_frames
 from crossi2p_core.config import dump_config
 from crossi2p_core.datasets import open_source
-from crossi2p_core.datasets.compact import prepare
+from crossi2p_core.datasets.compact_writer import prepare
 from crossi2p_core.evaluate.pairs import draw_pairs, read_pairs
 from crossi2p_core.evaluate.protocols import PROTOCOLS, WINDOW, draw, pose
 from crossi2p_core.geometry import se3

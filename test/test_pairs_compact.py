@@ -10,7 +10,7 @@ import pytest
 import recordings as rec
 
 from crossi2p_core.datasets import Source, open_source
-from crossi2p_core.datasets.compact import prepare
+from crossi2p_core.datasets.compact_writer import prepare
 from crossi2p_core.errors import InputError
 
 
@@ -165,6 +165,30 @@ def test_prepare_resumes_where_it_was_stopped(tmp_path: Path) -> None:
     assert open_source(tmp_path / "out").names == source.names
     assert all(file.stat().st_mtime_ns == before for file, before in times.items())
     assert prepare(source, tmp_path / "out") == 0
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.*"))}
+
+
+@pytest.mark.parametrize("kind", ["kitti", "synthetic"])
+def test_several_processes_write_what_one_would(tmp_path: Path, kind: str) -> None:
+    rec.write_kitti_odometry(tmp_path / "in", frames=9)
+    source = open_source(tmp_path / "in") if kind == "kitti" else open_source("synthetic:hall?seed=1&frames=6",
+                                                                            camera="small", lidar="vlp16")
+    assert prepare(source, tmp_path / "one") == len(source)
+    assert prepare(source, tmp_path / "two", jobs=2) == len(source)
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+    assert prepare(source, tmp_path / "two", jobs=2) == 0
+
+
+def test_a_broken_frame_ends_several_processes_with_its_name_and_keeps_the_others(tmp_path: Path) -> None:
+    rec.write_kitti_odometry(tmp_path / "in", frames=9)
+    next(iter(sorted((tmp_path / "in").rglob("000007.bin")))).write_bytes(b"xyz")
+    source = open_source(tmp_path / "in")
+    with pytest.raises(InputError, match="000007"):
+        prepare(source, tmp_path / "out", jobs=2)
+    assert len(open_source(tmp_path / "out")) >= 4
 
 
 def test_prepare_writes_a_lost_file_again(tmp_path: Path) -> None:

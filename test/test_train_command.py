@@ -13,7 +13,7 @@ from command_line import assert_refused, crossi2p
 
 from crossi2p_core.config import dump_config, load_config
 from crossi2p_core.datasets import Source
-from crossi2p_core.datasets.compact import prepare
+from crossi2p_core.datasets.compact_writer import prepare
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.model.config import preset

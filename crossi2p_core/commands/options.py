@@ -29,6 +29,7 @@ FramesOption = Annotated[
                  help="Which frames: a slice as in Python (0:10, ::5, -3:), a range with both ends (0-5), numbers "
                       "(0,4,7), names, or a mixture. Default: all."),
 ]
+JobsOption = Annotated[int, typer.Option("--jobs", metavar="N", min=1, max=1024, help="So many processes at once.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 OutFolderOption = Annotated[
     Path | None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..datasets import open_source
-from .options import CameraOption, FramesOption, SourceArgument
+from .options import CameraOption, FramesOption, JobsOption, SourceArgument
 from .progress import progress
 from .selection import select_view
 
@@ -18,11 +18,12 @@ def prepare(
     out: Annotated[Path, typer.Argument(metavar="OUT", show_default=False, help="Folder to write.")],
     frames: FramesOption = None,
     camera: CameraOption = None,
+    jobs: JobsOption = 1,
 ) -> None:
     """Write SOURCE into OUT in the compact layout, small and quick to read. Run again, it goes on where it was."""
-    from ..datasets.compact import prepare as write_compact
+    from ..datasets.compact_writer import prepare as write_compact
 
     chosen = select_view(open_source(source, camera=camera), frames)
     with progress("Preparing") as advance:
-        write_compact(chosen, out, advance)
+        write_compact(chosen, out, advance, jobs)
     print(f"{len(chosen)} frames in {out}")

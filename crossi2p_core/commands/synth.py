@@ -9,6 +9,7 @@ import typer
 
 from ..datasets import open_source
 from ..errors import InputError
+from .options import JobsOption
 from .progress import progress
 
 
@@ -28,6 +29,7 @@ def synth(
     every: Annotated[int, typer.Option("--every", metavar="K", help="With --elsewhere: one frame of the drive in K.")
                      ] = 5,
     bag: Annotated[bool, typer.Option("--bag", help="Write a ROS 2 bag (MCAP) instead of the compact layout.")] = False,
+    jobs: JobsOption = 1,
 ) -> None:
     """Drive through a synthetic world and write what camera and LiDAR saw, with the exact extrinsic."""
     if frames < 1 or seed < 0:
@@ -40,7 +42,7 @@ def synth(
 
             write_bag(source, out, progress=advance)
         else:
-            from ..datasets.compact import prepare
+            from ..datasets.compact_writer import prepare
 
-            prepare(source, out, advance)
+            prepare(source, out, advance, jobs)
     print(f"{len(source)} frames in {out}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,8 +78,20 @@ class SyntheticSource(Source):
         drawn = draw_extrinsic(rng, self.domain)
         self.T_cam_lidar = drawn if T_cam_lidar is None else se3.check_transform(T_cam_lidar, "T_cam_lidar")
         self.look = draw_look(rng, self.domain)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing made yet but the first block, which tells the speed."""
         self._block = lru_cache(maxsize=2)(self._make_block)
         self._first_path = self._block(0)[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process makes the same world of."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_block", "_first_path")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
 
     def _make_block(self, block: int) -> tuple[World, Path]:
         return make_world(self.layout, (self.seed, block), self.domain, self.device)
