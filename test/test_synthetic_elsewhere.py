@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from command_line import crossi2p
+from command_line import assert_refused, crossi2p
 from synthetic_drive import EXACT, TINY
 
 from crossi2p_core.datasets import open_source
 from crossi2p_core.datasets.synthetic import ElsewhereSource
 from crossi2p_core.datasets.synthetic.camera_render import render_depth
+from crossi2p_core.datasets.synthetic.worlds import drawn_world
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 
@@ -75,3 +77,18 @@ def test_the_command_writes_such_pairs(tmp_path: Path) -> None:
     for index in range(2):
         np.testing.assert_allclose(written[index].T_cam_lidar, made[index].T_cam_lidar, atol=1e-6)
     assert written[0].rig != written[1].rig
+
+
+def test_worlds_differ_in_kind_camera_and_lidar_and_are_written_once(tmp_path: Path) -> None:
+    drawn = [drawn_world(seed, 1, 10, 5) for seed in range(12)]
+    assert len({world.layout for world in drawn}) > 1 and len({world.lidar.name for world in drawn}) > 1
+    views = [2 * math.degrees(math.atan(world.camera.width / 2 / world.camera.K[0, 0])) for world in drawn]
+    assert min(views) > 50 and max(views) < 100 and max(views) - min(views) > 15
+    outcome = crossi2p("synth", tmp_path, "--worlds", 2, "--frames", 1, "--seed", 3)
+    assert outcome.code == 0 and "2 frames of them written now" in outcome.out, outcome
+    source = open_source(tmp_path)
+    assert source.names == ["world_00003/000000", "world_00004/000000"]
+    assert [one.camera.width for one in source] == [drawn[3].camera.width, drawn[4].camera.width]
+    again = crossi2p("synth", tmp_path, "--worlds", 2, "--frames", 1, "--seed", 3, "--jobs", 2)
+    assert "0 frames of them written now" in again.out
+    assert_refused(crossi2p("synth", tmp_path, "--worlds", 2, "--camera", "kitti"), "--worlds", "leave out")
