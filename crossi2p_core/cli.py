@@ -15,6 +15,7 @@ import typer
 
 from . import __version__
 from .commands.bag import bag
+from .commands.calibrate import calibrate
 from .commands.evaluate import evaluate
 from .commands.export import export
 from .commands.info import info
@@ -26,7 +27,7 @@ from .commands.view import view
 from .errors import InputError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-for command in (register, info, view, prepare, synth, bag, train, evaluate, export):
+for command in (register, calibrate, info, view, prepare, synth, bag, train, evaluate, export):
     app.command()(command)
 
 

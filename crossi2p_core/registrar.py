@@ -85,6 +85,15 @@ class Registrar:
         far = _doubting(replace(far, timings=estimate.timings | far.timings), estimate)
         return far if near is None or given is None else better_of(near, far, given)
 
+    def guess(self, samples: Sequence[Sample]) -> tuple[Prior, str]:
+        """Where the network thinks that samples of one rig have their camera, and in words why that is in doubt, empty
+        where it is not. Raises InputError without a network, and where it has no answer."""
+        _check_one_rig(samples)
+        if self.matcher is None:
+            raise InputError("nobody knows where to start: give an extrinsic, or the weights of a network")
+        estimate = self.matcher.estimate_jointly(_spread(samples, MOST_LOOKED_AT))
+        return _start(estimate), _doubt(estimate)
+
     def _is_near(self, prior: Prior) -> bool:
         """The refinement gets there from such a prior by itself."""
         return prior.max_deg <= self.config.trusted_deg and prior.max_m <= self.config.trusted_m
@@ -109,9 +118,14 @@ def _doubting(found: Registration, estimate: Estimate) -> Registration:
         found = _noting(found, f"the network left out {'; '.join(estimate.left_out)}")
     if found.status != "ok" or estimate.margin >= SURE_MARGIN:
         return found
-    return replace(found, status="uncertain", reason=(
-        f"{found.reason}; but the network was not sure where to start: its pose beats others by {estimate.margin:.1f}, "
-        f"{SURE_MARGIN:g} are asked; give a prior, or more frames"))
+    return replace(found, status="uncertain", reason=f"{found.reason}; but {_doubt(estimate)}")
+
+
+def _doubt(estimate: Estimate) -> str:
+    if estimate.margin >= SURE_MARGIN:
+        return ""
+    return (f"the network was not sure where to start: its pose beats others by {estimate.margin:.1f}, "
+            f"{SURE_MARGIN:g} are asked; give a prior, or more frames")
 
 
 def better_of(near: Registration, far: Registration, given: Prior) -> Registration:

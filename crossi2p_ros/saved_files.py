@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from crossi2p_core.calibrate.formats import static_transform
 from crossi2p_core.calibration_file import Extrinsic, replace_keeping_former, write_calibration
-from crossi2p_core.geometry import quaternion, se3
+from crossi2p_core.geometry import se3
 
 from .outcome import Outcome
 from .ros_compat.tf_transformations import euler_from_matrix
@@ -41,12 +42,7 @@ def urdf_joint(outcome: Outcome) -> str:
 
 def static_transform_line(outcome: Outcome) -> str:
     """The command that publishes the extrinsic as TF."""
-    T = se3.inverse(outcome.registration.T_cam_lidar)
-    x, y, z = T[:3, 3].tolist()
-    qx, qy, qz, qw = quaternion.xyzw_from_rotation(T[:3, :3]).tolist()
-    return (f"ros2 run tf2_ros static_transform_publisher --x {x!r} --y {y!r} --z {z!r} "
-            f"--qx {qx!r} --qy {qy!r} --qz {qz!r} --qw {qw!r} "
-            f"--frame-id {outcome.lidar_frame} --child-frame-id {outcome.camera_frame}\n")
+    return static_transform(outcome.registration.T_cam_lidar, outcome.lidar_frame, outcome.camera_frame)
 
 
 def _line(values: np.ndarray | tuple[float, ...]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import atomic
-from ..calibration_file import Extrinsic, write_calibration
+from ..calibration_file import Extrinsic, replace_keeping_former, write_calibration
 from ..errors import InputError
 from ..types import Registration, Sample
 from .words import error_in_words
@@ -26,6 +26,8 @@ MAX_PICTURES = 6  # of one joint registration: enough to judge it at a glance
 @contextmanager
 def staged_folder(target: Path | None) -> Iterator[Path | None]:
     """A hidden folder inside `target` whose files move into `target` when the block ends well; None stays None.
+
+    Former YAML files with other content stay as backups, see `calibration_file.write_calibration`; others are replaced.
 
     An error or an interruption inside the block removes it, and `target` too if it was made here. Raises InputError
     where `target` cannot be made or written.
@@ -40,8 +42,8 @@ def staged_folder(target: Path | None) -> Iterator[Path | None]:
         raise _not_writable(target, error) from error
     try:
         yield stage
-        for file in stage.iterdir():
-            os.replace(file, target / file.name)
+        for file in sorted(path for path in stage.rglob("*") if path.is_file()):
+            _move(file, target / file.relative_to(stage))
     except OSError as error:
         raise _not_writable(target, error) from error
     finally:
@@ -49,6 +51,15 @@ def staged_folder(target: Path | None) -> Iterator[Path | None]:
         for folder in made:
             if not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def _move(file: Path, target: Path) -> None:
+    """Into its place; a former calibration with other content stays beside it as a backup."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if file.suffix == ".yaml" and target.is_file():
+        replace_keeping_former(target, file.read_bytes())
+    else:
+        os.replace(file, target)
 
 
 def write_registration(folder: Path, samples: list[Sample], start: np.ndarray | None, result: Registration,

@@ -1,15 +1,14 @@
-"""The report: one HTML page with everything inside it, and the table as a terminal shows it."""
+"""The report of an evaluation: one HTML page, and the table as a terminal shows it."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-import cv2
 import numpy as np
 
+from ..viz.page import figure, page, rows
 from .metrics import limit_in_words
 from .plots import legend, share_plot
 from .protocols import Protocol
@@ -18,13 +17,6 @@ COLUMNS = (("method", "method"), ("right", "right image"), ("wrong", "wrong imag
            ("right_minus_wrong", "right − wrong"), ("right_minus_image_free", "right − no image"))
 RECALLS = (("recall_right", "recall, right"), ("recall_wrong", "recall, wrong"))
 DASHES = {"right": "", "wrong": "7 4", "none": "2 4"}
-PICTURE_WIDTH = 900
-STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse;margin:.6rem 0}
-th,td{padding:.25rem .7rem;border-bottom:1px solid #ddd;text-align:right}th:first-child,td:first-child{text-align:left}
-.plots{display:flex;flex-wrap:wrap;gap:1rem}.plots svg{width:28rem;max-width:100%;font:11px system-ui,sans-serif}
-.legend span{margin-right:1rem;white-space:nowrap}.legend i{display:inline-block;width:.9rem;height:.25rem;
-margin:0 .35rem .2rem 0}figure{margin:1rem 0}img{max-width:100%}td.main{font-weight:600}.note{color:#555}"""
 
 
 def table_in_words(metrics: Mapping[str, Any], protocol: Protocol) -> str:
@@ -57,12 +49,11 @@ def write_page(metrics: Mapping[str, Any], protocol: Protocol, about: Mapping[st
                        ("overlap", "By share of the scan in the image")):
         parts += [f"<h2>{title}</h2>", _groups(metrics, protocol, way)]
     if pictures:
-        parts += ["<h2>Best, median and worst</h2>", *(_figure(*one) for one in pictures)]
+        parts += ["<h2>Best, median and worst</h2>", *(figure(*one) for one in pictures)]
     if metrics["bad_frames"]:
-        parts += ["<h2>Frames that could not be used</h2>", _rows(("frame", "reason"), metrics["bad_frames"].items())]
-    parts += ["<h2>What was evaluated</h2>", _rows(("", ""), about.items())]
-    return (f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>crossi2p evaluate, protocol '
-            f"{protocol.name}</title><style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n")
+        parts += ["<h2>Frames that could not be used</h2>", rows(("frame", "reason"), metrics["bad_frames"].items())]
+    parts += ["<h2>What was evaluated</h2>", rows(("", ""), about.items())]
+    return page(f"crossi2p evaluate, protocol {protocol.name}", parts)
 
 
 def _control_in_words(metrics: Mapping[str, Any]) -> list[str]:
@@ -73,10 +64,10 @@ def _control_in_words(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _table(metrics: Mapping[str, Any]) -> str:
-    rows = metrics["table"]
-    columns = [*COLUMNS, *(RECALLS if any(row["recall_right"] is not None for row in rows) else ())]
+    lines = metrics["table"]
+    columns = [*COLUMNS, *(RECALLS if any(row["recall_right"] is not None for row in lines) else ())]
     told = "".join(f"<p class=note>{escape(sentence)}</p>" for sentence in _control_in_words(metrics))
-    return _rows([title for _, title in columns], ([_cell(row[key]) for key, _ in columns] for row in rows)) + told
+    return rows([title for _, title in columns], ([_cell(row[key]) for key, _ in columns] for row in lines)) + told
 
 
 def _errors(metrics: Mapping[str, Any], protocol: Protocol) -> str:
@@ -89,7 +80,7 @@ def _errors(metrics: Mapping[str, Any], protocol: Protocol) -> str:
               *(_cell(one["share_within"][limit]) for limit in limits), f"{one['failed']} of {one['pairs']}")
              for name, images in metrics["methods"].items() for image, one in images.items()]
     over = "the successes alone" if protocol.mean_over == "successes" else "all pairs with an answer"
-    return f"{_rows(head, lines)}<p class=note>Degrees and metres; means over {over}; – is infinite or unknown.</p>"
+    return f"{rows(head, lines)}<p class=note>Degrees and metres; means over {over}; – is infinite or unknown.</p>"
 
 
 def _plots(metrics: Mapping[str, Any], protocol: Protocol) -> str:
@@ -109,12 +100,12 @@ def _confidence(metrics: Mapping[str, Any]) -> str:
         lines.append((name, *(f"{told[status]['pairs']}, right {_cell(told[status]['share_right'])}"
                               for status in ("ok", "uncertain", "failed")),
                       _cell(told["share_of_right_told_ok"]), _cell(told["share_within_3_sigma"])))
-    return _rows(("method", "ok", "uncertain", "failed", "of the right ones told ok", "errors within 3 sigma"), lines)
+    return rows(("method", "ok", "uncertain", "failed", "of the right ones told ok", "errors within 3 sigma"), lines)
 
 
 def _groups(metrics: Mapping[str, Any], protocol: Protocol, way: str) -> str:
     limit = limit_in_words(protocol.limits[0])
-    return _rows(("method", "group", "pairs", "right", "RRE median", "RTE median"), (
+    return rows(("method", "group", "pairs", "right", "RRE median", "RTE median"), (
         (name, group, str(found["pairs"]), _cell(found["share_within"][limit]), _number(found["rre_deg"]["median"]),
          _number(found["rte_m"]["median"]))
         for name, one in _headline(metrics).items() for group, found in one["groups"][way].items()))
@@ -123,21 +114,6 @@ def _groups(metrics: Mapping[str, Any], protocol: Protocol, way: str) -> str:
 def _headline(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Every method with the right image, the controls with none."""
     return {name: images.get("right") or images["none"] for name, images in metrics["methods"].items()}
-
-
-def _figure(caption: str, picture: np.ndarray) -> str:
-    factor = min(1.0, PICTURE_WIDTH / picture.shape[1])
-    smaller = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(smaller[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 85])
-    text = base64.b64encode(data.tobytes()).decode()
-    return (f'<figure><img alt="{escape(caption)}" src="data:image/jpeg;base64,{text}">'
-            f"<figcaption>{escape(caption)}</figcaption></figure>")
-
-
-def _rows(head: Sequence[str], lines: Any) -> str:
-    top = "".join(f"<th>{escape(title)}</th>" for title in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in line) + "</tr>" for line in lines)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _counted(one: Mapping[str, Any]) -> str:

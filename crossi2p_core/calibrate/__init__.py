@@ -1,0 +1,1 @@
+"""Many frames of a rig -> the one extrinsic that a robot can drive with, and what is known of its error."""

@@ -1,0 +1,40 @@
+"""Is this calibration good, and was the one before still good? In words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..types import Registration
+from .config import CalibrateConfig
+
+SAME = 4.1  # sigmas of six numbers together: 99 of 100 right starts are nearer than that (chi-square, 6 degrees)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """status: ok | uncertain | failed, and the reason. start: good | wrong | unknown: the calibration that was given,
+    within what this one can tell."""
+
+    status: str
+    reason: str
+    start: str
+
+
+def judge(joint: Registration, sigma: tuple[float, float], frames: int, weak: Sequence[str], doubt: str,
+          moved_sigmas: float, config: CalibrateConfig) -> Verdict:
+    """sigma: (degrees, metres) of the answer. doubt: of the start, where that was not given. moved_sigmas: from the
+    start to the answer, NaN without a start."""
+    if joint.status == "failed":
+        return Verdict("failed", joint.reason, "unknown")
+    doubts = [reason for reason in (
+        doubt,
+        joint.reason if joint.status != "ok" else "",
+        f"only {frames} frames could be used, {config.least_frames} are asked" if frames < config.least_frames else "",
+        *weak) if reason]
+    sure = f"standard deviation {sigma[0]:.2f} deg, {100 * sigma[1]:.1f} cm from {frames} frames"
+    if doubts:
+        return Verdict("uncertain", "; ".join([sure, *doubts]), "unknown")
+    start = "unknown" if math.isnan(moved_sigmas) else "good" if moved_sigmas <= SAME else "wrong"
+    return Verdict("ok", sure, start)
