@@ -27,11 +27,6 @@ class Place:
         return cls(None if T is None else np.asarray(T)[:3, 3], sample.stamp_cloud)
 
 
-def candidates(count: int, wanted: int) -> list[int]:
-    """Up to `wanted` of `count` frames, evenly apart."""
-    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(int)).tolist()
-
-
 def choose(information: Array, places: Sequence[Place], config: CalibrateConfig) -> list[int]:
     """Up to `config.frames` of n frames, the most telling first, by (n, 6, 6) what each knows of the pose.
 

@@ -19,3 +19,4 @@ class CalibrateConfig:
     least_frames: int = option(5, low=1, high=500)  # fewer cannot be `ok`
     ok_deg: float = option(0.2, low=0.0, high=10.0)  # largest standard deviation of the rotation that is `ok`
     ok_m: float = option(0.03, low=0.0, high=10.0)  # and of the translation
+    floor_px: float = option(0.5, low=0.0, high=20.0)  # standard deviation that no number of frames averages out

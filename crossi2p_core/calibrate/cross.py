@@ -1,4 +1,4 @@
-"""Cross-validation: the same calibration with a part of the frames left out, again and again."""
+"""How sure a calibration is: the same again and again with a part of the frames left out, and what they all share."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..geometry import se3
+from ..geometry.pose_covariance import covariance_from_ros
+from ..types import Camera
 
 Array = np.ndarray
+_DEPTH_M = 10.0  # where a pixel's error and a shift look alike; about half of what drives show is nearer
 
 
 @dataclass(frozen=True)
@@ -59,3 +62,14 @@ def widened(covariance: Array, seen: Array) -> Array:
     whiten = (axes / np.sqrt(values.clip(min=1e-300))).T
     factor = float(np.trace(whiten @ seen @ whiten.T)) / 6.0
     return covariance * max(1.0, factor)
+
+
+def shared_error(camera: Camera, T_cam_lidar: Array, pixels: float) -> Array:
+    """(6, 6) covariance of errors that every frame has alike: `pixels` of standard deviation about each axis, and as
+    much of a shift at ten metres.
+
+    Where edges of clouds lie between rows, how blurred an image is and what its intrinsics leave do not change from
+    frame to frame; leaving frames out never shows it. docs/calibration.md has what was measured.
+    """
+    angle = pixels / float(np.sqrt(camera.K[0, 0] * camera.K[1, 1]))
+    return covariance_from_ros(np.diag([(angle * _DEPTH_M)**2] * 3 + [angle**2] * 3), np.asarray(T_cam_lidar))

@@ -22,8 +22,8 @@ def autoware(T_cam_lidar: Array, lidar_frame: str, camera_frame: str) -> str:
     """
     T_lidar_cam = se3.inverse(np.asarray(T_cam_lidar))
     link = T_lidar_cam @ _optical_from_link()
-    frames = {camera_frame: T_lidar_cam, f"{camera_frame.removesuffix('_optical_frame').removesuffix('_link')}/"
-              "camera_link": link}
+    mount = camera_frame.removesuffix("_frame").removesuffix("_optical").removesuffix("_link")
+    frames = {camera_frame: T_lidar_cam, f"{mount}/camera_link": link}
     document = {lidar_frame: {name: _six(T) for name, T in frames.items()}}
     return ("# Autoware, sensor_kit_calibration.yaml: metres and radians, extrinsic x-y-z (roll, pitch, yaw).\n"
             + yaml.safe_dump(document, sort_keys=False))

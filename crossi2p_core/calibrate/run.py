@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..datasets import Source
 from ..errors import InputError
 from ..geometry import se3
 from ..registrar import Registrar
 from ..types import Prior, Registration, Sample
 from .agree import Agreement, agree
-from .choose import Place, candidates, choose
+from .choose import Place, choose
 from .config import CalibrateConfig
-from .cross import CrossValidation, cross_validate, leave_out, widened
+from .cross import CrossValidation, cross_validate, leave_out, shared_error, widened
+from .frames import Advance, Looked, Read
 from .observability import in_words, sigmas
 from .verdict import Verdict, judge
 
 Array = np.ndarray
-Advance = Callable[[str, int, int], None]
 LEAST_DEG, LEAST_M = 0.5, 0.05  # bounds within which a joint registration searches at least
 NEAR = 3.0  # sigmas of the agreement within which it searches
-
-
-@dataclass(frozen=True)
-class Looked:
-    """A frame by itself: what was found, or `found` None and why."""
-
-    name: str
-    found: Registration | None
-    reason: str
 
 
 @dataclass(frozen=True)
 class Calibration:
     """One extrinsic from many frames.
 
-    T_cam_lidar: (4, 4), covariance: (6, 6) as in `Registration`, widened by what cross-validation shows. verdict: as
-    told to people. start: the prior, None from scratch. moved_deg, moved_m, moved_sigmas: from the start to the answer.
+    T_cam_lidar: (4, 4), covariance: (6, 6) as in `Registration`, widened by what cross-validation shows and by
+    what no number of frames averages out. verdict: as told to people. start: the prior, None from scratch.
+    moved_deg, moved_m, moved_sigmas: from the start to the answer.
     looked: every frame that was registered by itself; distances: of each that has an answer from what they agree on,
     in its sigmas. used: names of the frames of the joint registration. weak: what the frames leave open.
     """
@@ -59,56 +50,40 @@ class Calibration:
     weak: tuple[str, ...]
 
 
-def calibrate(source: Source, chosen: Sequence[int], prior: Prior | None, registrar: Registrar,
-              config: CalibrateConfig, advance: Advance) -> Calibration:
-    """The extrinsic of the one rig that the chosen frames of a source share.
+def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: CalibrateConfig,
+              advance: Advance) -> Calibration:
+    """The extrinsic of the one rig that the frames share.
 
     prior: where it is about, None: nobody knows. advance: told what is being done, and how far it is. Raises InputError
-    where no frame can be used, frames are of several rigs, or there is no start and no network.
+    where no frame can be registered, and where there is neither a start nor a network.
     """
-    # 1. frames spread over the recording
-    samples, unread = _read(source, chosen, config, advance)
-    # 2. where to start
+    samples = read.samples
+    # 1. where to start
     start, doubt = (prior, "") if prior is not None else registrar.guess(samples)
-    # 3. each by itself, and what they agree on
+    # 2. each by itself, and what they agree on
     looked = _look(samples, start, registrar, advance)
     answers = [(sample, one.found) for sample, one in zip(samples, looked, strict=True) if one.found is not None]
     if not answers:
         raise InputError(f"no frame can be registered from this start: {looked[0].name}: {looked[0].reason}")
     covariances = np.array([found.covariance for _, found in answers])
     agreement = agree(np.array([found.T_cam_lidar for _, found in answers]), covariances)
-    # 4. those that together tell most, jointly
+    # 3. those that together tell most, jointly
     places = [Place.of(sample) for sample, _ in answers]
     weighted = np.linalg.inv(covariances) * agreement.weights[:, None, None]
     used = [answers[i][0] for i in choose(weighted, places, config)]
     near = _near(agreement, start)
     advance("Registering jointly", 0, 1)
     joint = registrar.register_joint(used, near)
-    # 5. how much that depends on single frames
+    # 4. how much that depends on single frames
     cross = _cross_validate(used, joint, near, registrar, config, advance)
-    # 6. what is known of the error, and whether that is enough
+    # 5. what is known of the error, and whether that is enough
     covariance = joint.covariance if cross is None else widened(joint.covariance, cross.covariance)
+    covariance = covariance + shared_error(samples[0].camera, joint.T_cam_lidar, config.floor_px)
     weak = in_words(covariance, joint.T_cam_lidar, config.ok_deg, config.ok_m)
     moved, moved_sigmas = _moved(prior, joint.T_cam_lidar, covariance)
     verdict = judge(joint, sigmas(covariance, joint.T_cam_lidar), len(used), weak, doubt, moved_sigmas, config)
-    return Calibration(joint.T_cam_lidar, covariance, verdict, prior, *moved, moved_sigmas, tuple(looked + unread),
+    return Calibration(joint.T_cam_lidar, covariance, verdict, prior, *moved, moved_sigmas, (*looked, *read.unused),
                        agreement, tuple(sample.name for sample in used), joint, cross, weak)
-
-
-def _read(source: Source, chosen: Sequence[int], config: CalibrateConfig,
-          advance: Advance) -> tuple[list[Sample], list[Looked]]:
-    """Samples of one rig, and frames that cannot be read."""
-    samples, unread = list[Sample](), list[Looked]()
-    spread = [chosen[i] for i in candidates(len(chosen), config.candidates)]
-    for done, index in enumerate(spread, 1):
-        try:
-            samples.append(source[index])
-        except InputError as error:
-            unread.append(Looked(source.names[index], None, str(error)))
-        advance("Reading", done, len(spread))
-    if not samples:
-        raise InputError(f"none of the {len(spread)} frames can be read; the first: {unread[0].reason}")
-    return samples, unread
 
 
 def _look(samples: Sequence[Sample], start: Prior, registrar: Registrar, advance: Advance) -> list[Looked]:

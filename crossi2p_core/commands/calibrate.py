@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +34,14 @@ PICTURES = 3
 EXIT_CODES = {"ok": 0, "uncertain": 0, "failed": 1}
 
 
+@dataclass(frozen=True)
+class Frames:
+    """What the robot calls the two ends of an extrinsic."""
+
+    camera: str
+    lidar: str
+
+
 def calibrate(
     source: SourceArgument,
     frames: FramesOption = None,
@@ -57,6 +66,12 @@ def calibrate(
     config: Annotated[Path | None, typer.Option(
         "--config", metavar="FILE", show_default=False, help="Settings of the calibration (YAML).")] = None,
     out: OutFolderOption = None,
+    camera_frame: Annotated[str | None, typer.Option(
+        "--camera-frame", metavar="FRAMES", show_default=False,
+        help="What the robot calls the optical frames, in the order of --camera. Default: camera_optical, or "
+             "NAME_optical where there are several.")] = None,
+    lidar_frame: Annotated[str, typer.Option(
+        "--lidar-frame", metavar="FRAME", help="What the robot calls the LiDAR's frame.")] = "lidar",
     as_json: JsonOption = False,
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
 ) -> None:
@@ -69,9 +84,8 @@ def calibrate(
     """
     starts = Starts.from_options(degrees_and_metres(perturb, "--perturb"), seed, init,
                                  degrees_and_metres(search, "--search"), from_scratch)
-    names: list[str | None] = [None] if cameras is None else [name.strip() for name in cameras.split(",")]
-    if len(set(names)) < len(names) or "" in names:
-        raise InputError(f"--camera {cameras}: write each camera once, such as image_02,image_03")
+    names = [None] if cameras is None else _listed(cameras, "--camera", "image_02,image_03")
+    frame_ids = _frame_ids(names, camera_frame)
     opened = [open_source(source, camera=name) for name in names]
     from ..calibrate.config import CalibrateConfig
     from ..calibrate.report import between, in_words
@@ -80,10 +94,13 @@ def calibrate(
     settings, registrar = load_config(CalibrateConfig, config), Registrar(None, device, weights)
     records, recorded = [], {}
     with staged_folder(out) as folder:
-        for name, one in zip(names, opened, strict=True):
+        for name, frame_id, one in zip(names, frame_ids, opened, strict=True):
             title = name or "camera"
             inside = folder if folder is None or name is None or len(names) == 1 else folder / file_stem(name)
-            told, truth = _calibrate(one, select_frames(one, frames), title, starts, registrar, settings, inside)
+            found, told, truth = _calibrate(one, select_frames(one, frames), title, starts, registrar, settings)
+            if inside is not None:
+                inside.mkdir(exist_ok=True)
+                _write(inside, one, found, told, Frames(frame_id, lidar_frame))
             records.append(told)
             recorded[title] = truth
         report = {"cameras": records, "between": between(records, recorded)}
@@ -95,39 +112,40 @@ def calibrate(
 
 
 def _calibrate(source: Source, chosen: Sequence[int], title: str, starts: Starts, registrar: Registrar,
-               settings: CalibrateConfig, folder: Path | None) -> tuple[dict[str, Any], np.ndarray | None]:
-    """The record of one camera, and its recorded extrinsic; files into `folder`."""
+               settings: CalibrateConfig) -> tuple[Calibration, dict[str, Any], np.ndarray | None]:
+    """One camera: what was found, its record, and the recorded extrinsic."""
+    from ..calibrate.frames import read_frames
     from ..calibrate.report import record
     from ..calibrate.run import calibrate as calibrate_rig
 
-    first = source[chosen[0]]
-    prior = starts.for_group(first)
     begin = time.perf_counter()
     with progress(f"Calibrating {title}") as advance:
-        found = calibrate_rig(source, chosen, prior, registrar, settings, lambda _, done, of: advance(done, of))
-    told = record(found, title, first.T_cam_lidar, time.perf_counter() - begin)
-    if folder is not None:
-        folder.mkdir(exist_ok=True)
-        _write(folder, source, found, told)
-    return told, first.T_cam_lidar
+        def told(_: str, done: int, of: int) -> None:
+            advance(done, of)
+
+        read = read_frames(source, chosen, settings.candidates, told)
+        found = calibrate_rig(read, starts.for_group(read.samples[0]), registrar, settings, told)
+    truth = read.samples[0].T_cam_lidar
+    return found, record(found, title, truth, time.perf_counter() - begin), truth
 
 
-def _write(folder: Path, source: Source, found: Calibration, told: dict[str, Any]) -> None:
+def _write(folder: Path, source: Source, found: Calibration, told: dict[str, Any], ids: Frames) -> None:
     """All files of one camera."""
     from ..calibrate import formats
     from ..calibrate.report import write_page
     from ..viz.image_file import write_image
     from ..viz.overlay import before_after, draw_overlay
 
-    T, verdict, frame = found.T_cam_lidar, found.verdict, told["name"]
+    T, verdict = found.T_cam_lidar, found.verdict
     write_calibration(folder / "extrinsic.yaml", Extrinsic(
-        T, frame, "lidar", found.covariance, verdict.status, verdict.reason,
+        T, ids.camera, ids.lidar, found.covariance, verdict.status, verdict.reason,
         f"{len(found.used)} frames of {source.path}"))
     samples = [source[source.index_of(name)] for name in found.used[:PICTURES]]
-    texts = {"extrinsic.urdf.xml": formats.urdf_joint(T, "lidar", frame),
-             "static_transform.txt": formats.static_transform(T, "lidar", frame),
-             "sensor_kit_calibration.yaml": formats.autoware(T, "lidar", frame),
-             "camchain.yaml": formats.kalibr(T, samples[0].camera, f"/{frame}/image_raw", "/lidar/points")}
+    topics = f"/{told['name']}/image_raw", f"/{ids.lidar}/points"
+    texts = {"extrinsic.urdf.xml": formats.urdf_joint(T, ids.lidar, ids.camera),
+             "static_transform.txt": formats.static_transform(T, ids.lidar, ids.camera),
+             "sensor_kit_calibration.yaml": formats.autoware(T, ids.lidar, ids.camera),
+             "camchain.yaml": formats.kalibr(T, samples[0].camera, *topics)}
     for name, text in texts.items():
         atomic.write_text(folder / name, text)
     pictures = []
@@ -138,6 +156,24 @@ def _write(folder: Path, source: Source, found: Calibration, told: dict[str, Any
         write_image(folder / f"{file_stem(sample.name)}.jpg", picture)
         pictures.append((sample.name, picture))
     atomic.write_text(folder / "report.html", write_page(told, pictures))
+
+
+def _listed(text: str, option: str, example: str) -> list[str]:
+    """Words with commas between; InputError where one is empty or comes twice."""
+    words = [word.strip() for word in text.split(",")]
+    if len(set(words)) < len(words) or "" in words:
+        raise InputError(f"{option} {text}: write each once, such as {example}")
+    return words
+
+
+def _frame_ids(names: Sequence[str | None], told: str | None) -> list[str]:
+    """The optical frame of each camera; InputError where there are not as many as cameras."""
+    if told is None:
+        return ["camera_optical"] if len(names) == 1 else [f"{name}_optical" for name in names]
+    ids = _listed(told, "--camera-frame", "left_optical,right_optical")
+    if len(ids) != len(names):
+        raise InputError(f"--camera-frame {told} names {len(ids)} frames for {len(names)} cameras; name one for each")
+    return ids
 
 
 def _relations(entries: Sequence[dict[str, Any]]) -> list[str]:

@@ -1,0 +1,205 @@
+"""Agreement, choice of frames, cross-validation, observability and verdict, each against answers known beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crossi2p_core.calibrate.agree import agree
+from crossi2p_core.calibrate.choose import Place, choose
+from crossi2p_core.calibrate.config import CalibrateConfig
+from crossi2p_core.calibrate.cross import cross_validate, jackknife, leave_out, shared_error, widened
+from crossi2p_core.calibrate.frames import evenly
+from crossi2p_core.calibrate.observability import in_words, sigmas
+from crossi2p_core.calibrate.verdict import SAME, judge
+from crossi2p_core.errors import InputError
+from crossi2p_core.geometry import se3
+from crossi2p_core.geometry.pose_covariance import covariance_to_ros
+from crossi2p_core.types import Camera, Registration
+
+TRUTH = se3.make(se3.exp_so3(np.array([0.3, -1.2, 0.4])), np.array([0.2, -0.1, 1.5]))
+SIGMA = np.array([2e-3, 1e-3, 3e-3, 0.02, 0.05, 0.03])
+CONFIG = CalibrateConfig()
+NOWHERE = Place(None, None)
+
+
+def draws(count: int, seed: int, sigma: np.ndarray = SIGMA) -> tuple[np.ndarray, np.ndarray]:
+    """Estimates of TRUTH with errors of the given sigmas, and the covariances (n, 6, 6) that say so."""
+    xi = np.random.default_rng(seed).standard_normal((count, 6)) * sigma
+    return se3.exp_se3(xi) @ TRUTH, np.broadcast_to(np.diag(SIGMA**2), (count, 6, 6))
+
+
+def registration(status: str = "ok", reason: str = "fits") -> Registration:
+    return Registration(TRUTH, np.diag(SIGMA**2), status, reason, 1.0, 0.5, 0.0)
+
+
+def error_in_sigmas(T: np.ndarray, covariance: np.ndarray) -> float:
+    xi = se3.log_se3(T @ se3.inverse(TRUTH))
+    return float(np.sqrt(xi @ np.linalg.solve(covariance, xi)))
+
+
+def test_one_estimate_agrees_with_itself() -> None:
+    T, covariance = draws(1, 0)
+    found = agree(T, covariance)
+    assert np.allclose(found.T, T[0], atol=1e-9)
+    assert np.allclose(found.covariance, covariance[0], rtol=1e-6)
+    assert found.weights[0] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("outliers", [0, 5, 9])
+def test_outliers_hardly_move_the_agreement(outliers: int) -> None:
+    T, covariance = draws(20, 1)
+    T = T.copy()
+    for i in range(outliers):  # every one somewhere else, far away in sigmas
+        T[i] = se3.exp_se3(np.random.default_rng(i).uniform(-1, 1, 6) * 60 * SIGMA) @ TRUTH
+    found = agree(T, covariance)
+    assert error_in_sigmas(found.T, np.diag(SIGMA**2) / 20) < 6
+    assert (found.weights[:outliers] < 0.05).all()
+    assert (found.weights[outliers:] > 0.3).all()
+
+
+def test_the_covariance_of_an_agreement_is_that_of_its_errors() -> None:
+    squared = []
+    for seed in range(200):
+        found = agree(*draws(10, 100 + seed))
+        squared.append(error_in_sigmas(found.T, found.covariance) ** 2)
+    assert 4.0 < np.mean(squared) < 8.0  # six numbers: 6 is exact
+
+
+def test_estimates_that_scatter_more_than_they_say_widen_the_answer() -> None:
+    honest, boasting = agree(*draws(20, 3)), agree(*draws(20, 3, 3 * SIGMA))
+    assert np.trace(boasting.covariance) > 3 * np.trace(honest.covariance)
+
+
+def test_precise_estimates_count_more_than_vague_ones() -> None:
+    T = np.stack([TRUTH, se3.exp_se3(np.array([0.02, 0, 0, 0.3, 0, 0])) @ TRUTH])
+    covariance = np.stack([np.diag(SIGMA**2), 1e4 * np.diag(SIGMA**2)])
+    assert error_in_sigmas(agree(T, covariance).T, np.diag(SIGMA**2)) < 0.2
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_agreement_does_not_depend_on_where_the_world_begins(seed: int) -> None:
+    T, covariance = draws(6, seed)
+    G = se3.exp_se3(np.random.default_rng(seed).standard_normal(6))
+    assert np.allclose(agree(T @ G, covariance).T, agree(T, covariance).T @ G, atol=1e-8)
+
+
+def test_nothing_and_nonsense_are_refused() -> None:
+    T, covariance = draws(2, 0)
+    with pytest.raises(InputError, match="no estimate"):
+        agree(T[:0], covariance[:0])
+    with pytest.raises(InputError, match="not finite"):
+        agree(T, covariance * np.array([1.0, np.nan])[:, None, None])
+    with pytest.raises(InputError, match="not positive"):
+        agree(T, -covariance)
+
+
+def test_frames_that_know_what_the_others_do_not_come_first() -> None:
+    """Ten frames know five directions well, one knows the sixth: two of eleven must contain it."""
+    information = np.broadcast_to(np.diag([100.0, 100, 100, 100, 100, 1]), (11, 6, 6)).copy()
+    information[7] = np.diag([1.0, 1, 1, 1, 1, 100])
+    assert 7 in choose(information, [NOWHERE] * 11, replace(CONFIG, frames=2))
+
+
+def test_frames_of_one_place_count_less() -> None:
+    information = np.broadcast_to(np.eye(6), (6, 6, 6))
+    parked = [Place(np.zeros(3), None)] * 5 + [Place(np.array([50.0, 0, 0]), None)]
+    assert 5 in choose(information, parked, replace(CONFIG, frames=2))
+    waiting = [Place(None, 0.1 * i) for i in range(5)] + [Place(None, 60.0)]
+    assert 5 in choose(information, waiting, replace(CONFIG, frames=2))
+
+
+def test_the_choice_is_within_bounds_and_without_repetition() -> None:
+    information = np.broadcast_to(np.eye(6), (4, 6, 6))
+    chosen = choose(information, [NOWHERE] * 4, replace(CONFIG, frames=20))
+    assert sorted(chosen) == [0, 1, 2, 3]
+
+
+@given(st.integers(1, 500), st.integers(1, 60))
+def test_even_spread_has_both_ends_and_no_more_than_wanted(count: int, wanted: int) -> None:
+    picked = evenly(count, wanted)
+    assert len(picked) == len(set(picked)) == min(count, wanted)
+    assert picked[0] == 0
+    assert wanted == 1 or picked[-1] == count - 1
+
+
+@given(st.integers(0, 60), st.integers(0, 10))
+def test_every_frame_is_left_out_once(frames: int, folds: int) -> None:
+    stays = leave_out(frames, folds)
+    if frames < 3 or folds < 2:
+        assert not stays
+        return
+    missing = [i for kept in stays for i in range(frames) if i not in kept]
+    assert sorted(missing) == list(range(frames))
+    assert all(kept for kept in stays)
+
+
+def test_the_jackknife_knows_the_scatter_of_a_mean() -> None:
+    """A mean of 20 numbers: its variance is theirs over 20, and leaving groups of four out must say the same."""
+    variances = []
+    for seed in range(300):
+        xi = np.random.default_rng(seed).standard_normal((20, 6)) * 1e-3
+        stays = leave_out(20, 5)
+        whole = se3.exp_se3(xi.mean(axis=0)) @ TRUTH
+        found = cross_validate(whole, stays, lambda kept, xi=xi: se3.exp_se3(xi[list(kept)].mean(axis=0)) @ TRUTH)
+        variances.append(np.diag(found.covariance))
+    assert np.allclose(np.mean(variances, axis=0), 1e-6 / 20, rtol=0.2)
+
+
+def test_equal_answers_without_each_group_scatter_not_at_all() -> None:
+    assert np.allclose(jackknife(TRUTH, np.stack([TRUTH] * 5)), 0)
+
+
+def test_a_covariance_is_widened_never_narrowed() -> None:
+    own = np.diag(SIGMA**2)
+    assert np.allclose(widened(own, 0.1 * own), own)
+    assert np.allclose(widened(own, 9 * own), 9 * own)
+
+
+def test_what_frames_share_is_told_in_pixels() -> None:
+    """Half a pixel of a camera with f = 500 px is 1 mrad, and 1 cm at ten metres, wherever the LiDAR is."""
+    camera = Camera(np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]), 640, 480)
+    ros = covariance_to_ros(shared_error(camera, TRUTH, 0.5), TRUTH)
+    assert np.allclose(np.sqrt(np.diag(ros)), [0.01] * 3 + [0.001] * 3)
+
+
+@pytest.mark.parametrize(("axis", "words"), [(3, "pitch"), (4, "yaw"), (5, "roll"), (0, "sideways"),
+                                             (1, "up and down"), (2, "along the optical axis")])
+def test_the_weak_direction_is_named(axis: int, words: str) -> None:
+    """axis: in the order of ROS, position then rotation, of a camera at the LiDAR itself, where both say the same."""
+    ros = np.full(6, 1e-8)
+    ros[axis] = 0.1**2
+    twist = np.diag(np.concatenate([ros[3:], ros[:3]]))
+    told = in_words(twist, np.eye(4), CONFIG.ok_deg, CONFIG.ok_m)
+    assert len(told) == 1
+    assert words in told[0]
+
+
+def test_a_turn_far_from_the_origin_is_not_called_a_shift() -> None:
+    """The camera turns about itself by 0.1 deg: 10 m from the origin that moves the twist's translation by 1.7 cm."""
+    T = se3.make(np.eye(3), np.array([0.0, 0.0, 10.0]))
+    J = np.zeros((6, 1))
+    J[:3, 0] = [np.radians(0.1), 0, 0]
+    J[3:, 0] = -np.cross(J[:3, 0], T[:3, 3])
+    degrees, metres = sigmas(J @ J.T, T)
+    assert degrees == pytest.approx(0.1)
+    assert metres == pytest.approx(0, abs=1e-9)
+
+
+def test_verdicts() -> None:
+    good = judge(registration(), (0.1, 0.01), 20, (), "", 2.0, CONFIG)
+    assert (good.status, good.start) == ("ok", "good")
+    assert judge(registration(), (0.1, 0.01), 20, (), "", 2 * SAME, CONFIG).start == "wrong"
+    assert judge(registration(), (0.1, 0.01), 20, (), "", float("nan"), CONFIG).start == "unknown"
+    weak = judge(registration(), (0.1, 0.01), 20, ("roll is weak",), "", 50.0, CONFIG)
+    assert (weak.status, weak.start) == ("uncertain", "unknown")
+    assert "roll is weak" in weak.reason
+    few = judge(registration(), (0.1, 0.01), 3, (), "", 1.0, CONFIG)
+    assert few.status == "uncertain" and "only 3 frames" in few.reason
+    assert judge(registration(), (0.1, 0.01), 20, (), "not sure where to start", 1.0, CONFIG).status == "uncertain"
+    assert judge(registration("failed", "no edges"), (0.1, 0.01), 20, (), "", 1.0, CONFIG).status == "failed"
