@@ -173,6 +173,29 @@ def test_all_together_agree_and_follow_the_seed(seed: int, lens: str) -> None:
     assert_same_colours(before, after, inside)
 
 
+@pytest.mark.parametrize(("zoom", "least", "most"), [(1.0, 0.0, 4.0), (3.0, 8.0, 35.0)])
+def test_a_camera_turns_as_far_as_its_zoom_leaves_room(zoom: float, least: float, most: float) -> None:
+    config = load_config(AugmentConfig, {"zoom": [zoom, zoom], "seen_points": 20, "yaw_deg": 0, "shift_m": 0,
+                                         "tilt_deg": 0, "mirror": 0})
+    before, turned = scene(9), []
+    for seed in range(30):
+        after, inside = augment(before, config, SIZE, np.random.default_rng(seed))
+        turned.append(float(se3.rotation_error_deg(after.T_cam_lidar, before.T_cam_lidar)))
+        whole = augment_view.share_recorded(before.camera, np.eye(3), after.camera.K, SIZE)
+        assert inside is not None and inside.mean() > 0.94 * whole
+    assert least < np.median(turned) and max(turned) < most
+
+
+@given(seeds, st.sampled_from(sorted(LENSES)))
+@quick
+def test_the_share_recorded_is_that_of_the_image(seed: int, lens: str) -> None:
+    sample, rng = scene(seed, lens), np.random.default_rng(seed)
+    K = augment_view.fitted_intrinsics(sample.camera, SIZE, augment_view.draw_zoom(rng, (0.7, 2.0)))
+    R = augment_view.draw_turn(rng, (30, 15, 15))
+    _, inside = augment_view.virtual_camera(sample, R, K, SIZE)
+    assert augment_view.share_recorded(sample.camera, R, K, SIZE) == pytest.approx(inside.mean(), abs=0.04)
+
+
 def test_the_vehicle_goes_before_the_scan_moves() -> None:
     before = scene(7)
     near = replace(before, cloud=PointCloud.from_arrays(np.concatenate(

@@ -12,6 +12,7 @@ import torch
 from toy_training import toy_batch, toy_config
 
 from crossi2p_core.datasets import Source
+from crossi2p_core.datasets.source import Recalibrated
 from crossi2p_core.errors import InputError
 from crossi2p_core.model.batch import Batch
 from crossi2p_core.train.config import AugmentConfig, SourceConfig
@@ -155,3 +156,15 @@ def test_the_fingerprint_knows_the_frames_and_not_where_they_lie() -> None:
     assert fingerprint((SourceConfig(path="b"),), [moved]) == first and len(first) == 16
     assert fingerprint(config, [Recording(4)]) != first
     assert fingerprint((SourceConfig(path="a", weight=2.0),), [Recording(3)]) != first
+    assert fingerprint((SourceConfig(path="a", extrinsic="rig.yaml"),), [Recording(3)]) != first
+
+
+def test_an_extrinsic_from_a_file_takes_the_place_of_the_recorded_one() -> None:
+    T = np.eye(4)
+    T[:3, 3] = 1, 2, 3
+    recording = Recording(3)
+    source = Recalibrated(recording, T)
+    assert source.names == recording.names
+    np.testing.assert_array_equal(source[1].T_cam_lidar, T)
+    np.testing.assert_array_equal(source[1].image, recording[1].image)
+    assert source.identity() != Recalibrated(recording, np.eye(4)).identity()

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..calibration_file import read_calibration
 from ..datasets import Source, open_source
+from ..datasets.source import Recalibrated
 from ..errors import InputError
 from .selection import select_view
 
@@ -91,4 +93,9 @@ def _opened(configs: tuple[SourceConfig, ...], needed: str) -> list[Source]:
     """The recordings; InputError for one that cannot be opened, and where there is none but one is needed."""
     if needed and not configs:
         raise InputError(f"the settings name no {needed}; write for example {needed}: [{{path: RECORDING}}]")
-    return [select_view(open_source(one.path, camera=one.camera), one.frames) for one in configs]
+    return [_open(one) for one in configs]
+
+
+def _open(one: SourceConfig) -> Source:
+    chosen = select_view(open_source(one.path, camera=one.camera), one.frames)
+    return chosen if one.extrinsic is None else Recalibrated(chosen, read_calibration(one.extrinsic))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, overload
+
+import numpy as np
 
 from ..errors import InputError
 from ..types import Camera, Sample
@@ -95,6 +98,24 @@ class View(Source):
     def describe(self) -> dict[str, Any]:
         """As `Source.describe`; an empty view has only kind, path and frames = 0."""
         return super().describe() if self.names else {"kind": self.kind, "path": str(self.path), "frames": 0}
+
+
+class Recalibrated(View):
+    """A source of one rig whose recorded extrinsic is replaced, or given where it was not known.
+
+    T_cam_lidar: (4, 4).
+    """
+
+    def __init__(self, parent: Source, T_cam_lidar: np.ndarray) -> None:
+        super().__init__(parent, range(len(parent)))
+        self.T_cam_lidar = T_cam_lidar
+
+    def _load(self, index: int) -> Sample:
+        return replace(super()._load(index), T_cam_lidar=self.T_cam_lidar)
+
+    def identity(self) -> str:
+        """With a digest of the extrinsic."""
+        return f"{super().identity()} extrinsic={hashlib.sha256(self.T_cam_lidar.tobytes()).hexdigest()[:8]}"
 
 
 class Collection(Source):

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import se3
-from ..types import PointCloud, Sample
+from ..types import Camera, PointCloud, Sample
 from .augment_cloud import (
     add_range_noise,
     draw_decalibration,
@@ -21,10 +21,11 @@ from .augment_cloud import (
     without_vehicle,
 )
 from .augment_image import add_noise, blur, change_exposure, change_light
-from .augment_view import draw_turn, draw_zoom, fitted_intrinsics, mirror, virtual_camera
+from .augment_view import draw_turn, draw_zoom, fitted_intrinsics, mirror, share_recorded, virtual_camera
 from .config import AugmentConfig
 
-TRIES = 20  # of drawing a virtual camera
+TRIES = 20  # of drawing a virtual camera ...
+SHRINK = 0.85  # ... each turned less far than the one before, down to 5 % of the limits
 LEAST_POINTS = 100  # an augmentation of the cloud that leaves fewer is not done
 
 
@@ -70,15 +71,20 @@ def _another_camera(sample: Sample, config: AugmentConfig, size: tuple[int, int]
     """A virtual camera that sees part of the scan, and hardly anything that was not recorded; else the last of TRIES.
 
     A border that was not recorded would tell by its shape how the camera was turned, and with a scan that is known by
-    heart the whole pose, without a look at the image.
+    heart the whole pose, without a look at the image. So a camera turns as far as its zoom leaves room; one that shows
+    the whole image turns hardly at all, and has the borders that its shape gives it.
     """
-    for _ in range(TRIES):
-        K = fitted_intrinsics(sample.camera, size, draw_zoom(rng, config.zoom))
-        seen, inside = virtual_camera(sample, draw_turn(rng, config.turn_deg), K, size)
-        _, visible = seen.camera.project(se3.transform(np.asarray(seen.T_cam_lidar), seen.cloud.xyz))
-        if inside.mean() >= config.recorded and np.count_nonzero(visible) >= config.seen_points:
+    K = fitted_intrinsics(sample.camera, size, draw_zoom(rng, config.zoom))
+    room = share_recorded(sample.camera, np.eye(3), K, size)
+    for attempt in range(TRIES):
+        R = draw_turn(rng, tuple(np.array(config.turn_deg) * SHRINK**attempt))
+        if share_recorded(sample.camera, R, K, size) < config.recorded * room:
+            continue
+        T = se3.make(R, np.zeros(3)) @ sample.T_cam_lidar
+        _, visible = Camera(K, size[1], size[0]).project(se3.transform(T, sample.cloud.xyz))
+        if np.count_nonzero(visible) >= config.seen_points:
             break
-    return seen, inside
+    return virtual_camera(sample, R, K, size)
 
 
 def _worse_scan(cloud: PointCloud, config: AugmentConfig, rng: np.random.Generator) -> PointCloud:

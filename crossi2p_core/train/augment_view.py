@@ -17,6 +17,7 @@ from ..geometry import se3
 from ..types import Camera, PointCloud, Sample
 
 Array = np.ndarray
+GRID = 17, 41  # rows and columns of rays by which an image's coverage is told
 
 
 def draw_turn(rng: np.random.Generator, limits_deg: tuple[float, float, float]) -> Array:
@@ -62,6 +63,14 @@ def virtual_camera(sample: Sample, R_virtual_cam: Array, K: Array, size: tuple[i
     T = None if sample.T_cam_lidar is None else se3.make(R_virtual_cam, np.zeros(3)) @ sample.T_cam_lidar
     return replace(sample, image=np.where(inside[..., None], seen, 0).astype(np.uint8), camera=camera,
                    T_cam_lidar=T), inside
+
+
+def share_recorded(camera: Camera, R_virtual_cam: Array, K: Array, size: tuple[int, int]) -> float:
+    """How much of the image of such a virtual camera `camera` has recorded, 0..1, by a raster of GRID rays."""
+    height, width = size
+    v, u = np.meshgrid(np.linspace(0, height - 1, GRID[0]), np.linspace(0, width - 1, GRID[1]), indexing="ij")
+    rays = Camera(K, width, height).unproject(np.stack([u, v], -1)) @ R_virtual_cam
+    return float(camera.project(rays)[1].mean())
 
 
 def _near_resolution(image: Array, camera: Camera, focal_px: float) -> tuple[Array, Camera]:

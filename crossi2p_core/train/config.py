@@ -19,6 +19,7 @@ class SourceConfig:
     path: str = ""  # as for `crossi2p info`
     camera: str | None = None
     frames: str | None = None  # as for --frames; empty: all
+    extrinsic: str | None = None  # a calibration file whose T_cam_lidar holds for all of them, instead of the recorded
     weight: float = option(1.0, low=0.0, high=1e6)  # share of the examples, relative to the other sources
 
     def __post_init__(self) -> None:
@@ -56,7 +57,7 @@ class AugmentConfig:
     virtual_camera: bool = True  # turn and zoom the image by homography, so that no rig can be learned
     turn_deg: tuple[float, float, float] = option((25.0, 10.0, 15.0), low=0.0, high=60.0)  # right, up, about the axis
     zoom: tuple[float, float] = option((1.6, 3.0), low=0.2, high=5.0)  # of what shows the whole image
-    recorded: float = option(0.995, low=0.0, high=1.0)  # least share of the virtual image that the real one covers
+    recorded: float = option(0.995, low=0.0, high=1.0)  # least share of what the same zoom would show unturned
     seen_points: int = option(200, low=0, high=10**6)  # fewest points of the scan in the virtual image
     mirror: float = option(0.5, low=0.0, high=1.0)  # probability; image and cloud together
     beams: float = option(0.5, low=0.0, high=0.95)  # share of the beams that are lost

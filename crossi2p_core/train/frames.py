@@ -40,7 +40,8 @@ def fingerprint(configs: Sequence[SourceConfig], sources: Sequence[Source]) -> s
     """Sixteen digits that are equal for equal frames in equal shares, wherever they lie."""
     digest = hashlib.sha256()
     for config, source in zip(configs, sources, strict=True):
-        digest.update(repr((source.kind, config.weight, config.camera, source.names)).encode())
+        told = (source.kind, config.weight, config.camera, source.names)
+        digest.update(repr(told if config.extrinsic is None else (*told, config.extrinsic)).encode())
     return digest.hexdigest()[:16]
 
 
