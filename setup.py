@@ -32,6 +32,7 @@ setup(
         (f"share/{NAME}", ["package.xml", "LICENSE"]),
         (f"share/{NAME}/launch", glob("launch/*.launch.py")),
         (f"share/{NAME}/config", glob("config/*.yaml") + glob("config/*.xml")),
+        (f"share/{NAME}/config/train", glob("config/train/*.yaml")),
         (f"share/{NAME}/rviz", glob("rviz/*.rviz")),
         *EXECUTABLES,
     ],

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from crossi2p_core import atomic
-from crossi2p_core.commands.selection import select_view
 from crossi2p_core.datasets import open_source
+from crossi2p_core.datasets.selection import select_view
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.model.batch import Batch, collate

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
+from .commands.adapt import adapt
 from .commands.bag import bag
 from .commands.calibrate import calibrate
 from .commands.evaluate import evaluate
@@ -27,7 +28,7 @@ from .commands.view import view
 from .errors import InputError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-for command in (register, calibrate, info, view, prepare, synth, bag, train, evaluate, export):
+for command in (register, calibrate, info, view, prepare, synth, bag, train, adapt, evaluate, export):
     app.command()(command)
 
 

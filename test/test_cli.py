@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from crossi2p_core import __version__
 from crossi2p_core.commands.options import degrees_and_metres
 from crossi2p_core.commands.results import file_stem, staged_folder
-from crossi2p_core.commands.selection import select_frames
 from crossi2p_core.commands.starts import Starts
+from crossi2p_core.datasets.selection import select_frames
 from crossi2p_core.datasets.source import Source
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3

@@ -13,10 +13,10 @@ from scipy.spatial import cKDTree
 from test_network import SMALL
 from test_train_command import Walls
 
-from crossi2p_core.commands.selection import select_frames
 from crossi2p_core.config import dump_config
 from crossi2p_core.datasets import open_source
 from crossi2p_core.datasets.compact_writer import prepare
+from crossi2p_core.datasets.selection import select_frames
 from crossi2p_core.evaluate.pairs import draw_pairs, read_pairs
 from crossi2p_core.evaluate.protocols import PROTOCOLS, WINDOW, draw, pose
 from crossi2p_core.geometry import se3

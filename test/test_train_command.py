@@ -139,3 +139,15 @@ def test_files_that_are_no_settings_are_refused(tmp_path: Path, text: str) -> No
     path.write_text(text)
     with pytest.raises(InputError):
         read_config(path)
+
+
+@pytest.mark.parametrize("recipe", sorted((Path(__file__).parents[1] / "config" / "train").glob("*.yaml")),
+                         ids=lambda path: path.stem)
+def test_the_recipes_are_understood_and_keep_frames_back(recipe: Path) -> None:
+    settings = read_config(recipe)
+    assert settings.sources and settings.validation
+    learned = {(source.path, source.frames) for source in settings.sources}
+    assert not any((source.path, None) in learned or (source.path, source.frames) in learned
+                   for source in settings.validation)
+    named = recipe.read_text()
+    assert f"crossi2p_core train config/train/{recipe.name}" in named

@@ -16,13 +16,13 @@ from .. import atomic
 from ..calibration_file import Extrinsic, write_calibration
 from ..config import load_config
 from ..datasets import open_source
+from ..datasets.selection import select_frames
 from ..datasets.source import Source
 from ..errors import InputError
 from .options import FramesOption, JsonOption, OutFolderOption, SourceArgument, degrees_and_metres
 from .progress import progress
 from .records import plain
 from .results import file_stem, staged_folder, write_report
-from .selection import select_frames
 from .starts import Starts
 
 if TYPE_CHECKING:

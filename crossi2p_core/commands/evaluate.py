@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 import typer
 
 from ..datasets import open_source
+from ..datasets.selection import select_frames
 from ..errors import InputError
 from .options import CameraOption, FramesOption, JsonOption, SourceArgument, degrees_and_metres
 from .progress import progress
-from .selection import select_frames
 
 
 def evaluate(

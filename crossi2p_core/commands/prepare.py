@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from ..datasets import open_source
+from ..datasets.selection import select_view
 from .options import CameraOption, FramesOption, JobsOption, SourceArgument
 from .progress import progress
-from .selection import select_view
 
 
 def prepare(

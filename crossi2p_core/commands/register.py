@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..datasets import open_source
+from ..datasets.selection import select_frames
 from ..datasets.source import Source
 from ..errors import InputError
 from ..types import Prior, Sample
@@ -18,7 +19,6 @@ from .options import CameraOption, FramesOption, JsonOption, OutFolderOption, So
 from .progress import progress
 from .records import exit_code, lost_record, make_record, plain, summarize
 from .results import staged_folder, write_registration, write_report
-from .selection import select_frames
 from .starts import Starts
 from .words import report_in_words
 

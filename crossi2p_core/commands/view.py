@@ -9,10 +9,10 @@ import typer
 
 from ..calibration_file import read_calibration
 from ..datasets import open_source
+from ..datasets.selection import select_frames
 from ..errors import InputError
 from .options import CameraOption, SourceArgument
 from .results import file_stem
-from .selection import select_frames
 
 
 def view(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from ..datasets.source import Source, View
 from ..errors import InputError
+from .source import Source, View
 
 _SLICE = re.compile(r"(-?\d+)?:(-?\d+)?(?::(-?\d+)?)?")
 _NUMBER = re.compile(r"-?\d+")
