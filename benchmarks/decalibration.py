@@ -7,12 +7,10 @@ moved by exactly 5 cm, for one frame and for ten of one recording; the result go
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from crossi2p_core import atomic
 from crossi2p_core.datasets import open_source
 from crossi2p_core.geometry import se3
 from crossi2p_core.refine.config import RefineConfig
@@ -21,9 +19,9 @@ from crossi2p_core.refine.prepare import prepare_frame
 from crossi2p_core.refine.present import doubt
 from crossi2p_core.types import Prior, Sample
 
+from .page import replace_between
 from .refinement import JOINT_SOURCES, TABLE
 
-_MARK = ("<!-- decalibration -->", "<!-- /decalibration -->")
 _LEVELS = ((0.25, 0.0), (0.0, 5.0), (0.5, 5.0))  # deg, cm
 _CONFIG = RefineConfig()
 _CPU = torch.device("cpu")
@@ -41,7 +39,7 @@ def main(data: str) -> None:
             bad = [_doubt(group, _moved(group[0].T_cam_lidar, deg, cm, seed)) for seed, group in enumerate(groups)]
             lines.append(f"| {deg:g} deg, {cm:g} cm | {count} | {len(groups)} | {_auc(bad, good):.3f} |")
             print(lines[-1], flush=True)
-    _write(TABLE, "\n".join(lines))
+    replace_between(TABLE, "decalibration", "\n".join(lines))
 
 
 def _usual_rig(samples: list[Sample]) -> list[Sample]:
@@ -85,11 +83,6 @@ def _auc(bad: list[float], good: list[float]) -> float:
     """Chance that a bad case has the larger value, ties half (Mann and Whitney 1947)."""
     a, b = np.array(bad)[:, None], np.array(good)[None]
     return float(np.mean((a > b) + 0.5 * (a == b)))
-
-
-def _write(page: Path, table: str) -> None:
-    before, _, rest = page.read_text().partition(_MARK[0])
-    atomic.write_text(page, f"{before}{_MARK[0]}\n{table}\n{_MARK[1]}{rest.partition(_MARK[1])[2]}")
 
 
 if __name__ == "__main__":

@@ -10,19 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from crossi2p_core import atomic
 from crossi2p_core.commands.records import FLOOR_MANY_FRAMES, FLOOR_ONE_FRAME
 
-_MARK = ("<!-- refinement -->", "<!-- /refinement -->")
+from .page import replace_between
 
 
 def write_table(records: Path, page: Path) -> None:
     """Put the tables between the marks of `page`; the rest of the page stays."""
     runs = [json.loads(line) for line in records.open()]
-    text = page.read_text()
-    before, _, rest = text.partition(_MARK[0])
-    _, _, after = rest.partition(_MARK[1])
-    atomic.write_text(page, f"{before}{_MARK[0]}\n{tables(runs)}\n{_MARK[1]}{after}")
+    replace_between(page, "refinement", tables(runs))
 
 
 def tables(runs: list[dict[str, Any]]) -> str:
