@@ -186,7 +186,7 @@ def test_a_message_that_is_not_installed_is_named() -> None:
         LiveMessages().new("no_such_msgs/msg/Thing")
 
 
-def test_full_size_messages_take_a_few_milliseconds() -> None:
+def test_full_size_messages_cost_no_more_than_numpy_does_for_the_same() -> None:
     """1.4 MB of image (bgr8, which must be turned round) and 1.9 MB of cloud, as KITTI at 10 Hz."""
     rng, make, count = np.random.default_rng(0), LiveMessages(), 120_000
     pixels = rng.integers(0, 255, (375, 1242, 3), np.uint8)
@@ -196,8 +196,9 @@ def test_full_size_messages_take_a_few_milliseconds() -> None:
                           make.cloud(points, STAMP, "l"))
     image.encoding = "bgr8"
     assert len(cloud.data) == 1_920_000
-    assert best_of(10, lambda: sample_from_messages(image, info, cloud)) < 0.005
-    assert best_of(10, lambda: (make.image(pixels, STAMP, "c"), make.cloud(points, STAMP, "l"))) < 0.005
+    plain = best_of(10, lambda: (pixels[..., ::-1].copy(), np.isfinite(points.xyz).all(1), points.xyz.copy()))
+    assert best_of(10, lambda: sample_from_messages(image, info, cloud)) < 3 * plain
+    assert best_of(10, lambda: (make.image(pixels, STAMP, "c"), make.cloud(points, STAMP, "l"))) < 3 * plain
 
 
 def best_of(times: int, work: Callable[[], Any]) -> float:

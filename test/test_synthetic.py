@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -164,16 +163,3 @@ def test_a_gpu_sees_the_same_world(kind: str) -> None:
     assert same.float().mean() > 0.99 * here.distance.isfinite().float().mean()
     assert torch.allclose(here.distance[same], there.distance.cpu()[same], rtol=1e-3, atol=1e-2)
     assert len(SyntheticSource(kind, 0, 1, TINY, EXACT, device="cuda")[0].cloud) > 10000
-
-
-@pytest.mark.slow
-def test_a_small_frame_takes_half_a_second_on_two_cores() -> None:
-    torch.set_num_threads(2)
-    source = SyntheticSource("street", 0, 8)
-
-    def seconds(index: int) -> float:
-        start = time.perf_counter()
-        source[index]
-        return time.perf_counter() - start
-
-    assert min(seconds(i) for i in range(8)) < 0.5
