@@ -26,7 +26,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["crossi2p_core", "crossi2p_core.*", "crossi2p_ros", "crossi2p_ros.*"]),
-    package_data={"crossi2p_core.model": ["presets/*.yaml"]},
+    package_data={"crossi2p_core.model": ["presets/*.yaml"],
+                  "crossi2p_core.weights": ["*.safetensors", "*.json", "README.md"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml", "LICENSE"]),

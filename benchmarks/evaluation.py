@@ -41,12 +41,12 @@ HEAD = ("method", "pairs", "RRE median", "p90", "RTE median", "p90", "right", "w
 
 @dataclass(frozen=True)
 class Cell:
-    """A source by a protocol with one set of weights; None: refine alone."""
+    """A source by a protocol with one set of weights; none: refine alone."""
 
     source: str
     protocol: str
     name: str
-    weights: Path | None
+    weights: Path
 
     @property
     def folder(self) -> Path:
@@ -62,7 +62,8 @@ def main() -> None:
     parser.add_argument("--protocols", default="ABCD")
     parser.add_argument("--only-table", action="store_true")
     asked = parser.parse_args()
-    sets = [("refine", None), *((name, Path(file)) for name, _, file in (one.partition("=") for one in asked.weights))]
+    named = [(name, Path(file)) for name, _, file in (one.partition("=") for one in asked.weights)]
+    sets = [("refine", Path("none")), *named]
     cells = [Cell(source, protocol, name, file) for source in (SYNTHETIC, *KEPT_BACK) for protocol in asked.protocols
              for name, file in sets]
     with joined_world("auto") as world:

@@ -111,7 +111,7 @@ def _execute(data: str, run: Run) -> dict[str, Any]:
     start = se3.perturb(truth, np.random.default_rng(key), run.deg, run.cm / 100)
     prior = Prior(start, max(run.deg, 0.5), max(run.cm / 100, 0.05))
     begin = time.perf_counter()
-    found = Registrar(device="cpu").register_joint(samples, prior)
+    found = Registrar(device="cpu", weights="none").register_joint(samples, prior)
     seconds = time.perf_counter() - begin
     sigma = np.sqrt([np.trace(found.covariance[:3, :3]), np.trace(found.covariance[3:, 3:])])
     return {

@@ -20,6 +20,7 @@ from .commands.calibrate import calibrate
 from .commands.evaluate import evaluate
 from .commands.export import export
 from .commands.info import info
+from .commands.monitor import monitor
 from .commands.prepare import prepare
 from .commands.register import register
 from .commands.synth import synth
@@ -28,7 +29,7 @@ from .commands.view import view
 from .errors import InputError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-for command in (register, calibrate, info, view, prepare, synth, bag, train, adapt, evaluate, export):
+for command in (register, calibrate, monitor, info, view, prepare, synth, bag, train, adapt, evaluate, export):
     app.command()(command)
 
 

@@ -1,6 +1,6 @@
 """The facade: load once, register many. What the command line, the ROS node and users call.
 
-With weights, the network gives the start where there is no prior, or only a wide one; the refinement has the last word.
+The network gives the start where there is no prior, or only a wide one; the refinement has the last word.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .matcher import Estimate, Matcher
 from .refine.align import Alignment, align
 from .refine.config import RefineConfig
 from .types import Prior, Registration, Sample
+from .weights import find_weights
 
 MOST_LOOKED_AT = 20  # samples of one rig that the network looks at, spread over all of them
 SURE_MARGIN = 10.0  # log odds between the network's best pose and any other; random weights reach 3
@@ -31,7 +32,7 @@ class RegistrarConfig:
     """All settings of a registration."""
 
     refine: RefineConfig = field(default_factory=RefineConfig)
-    weights: str | None = None  # a checkpoint of `crossi2p train`; empty: no network
+    weights: str | None = None  # a checkpoint of `crossi2p train`; empty: the package's own; none: no network
     compile: bool = False  # the network by torch.compile: the first registration takes minutes, the others are faster
     trusted_deg: float = option(5.0, low=0.0, high=180.0)  # a prior within these bounds needs no network
     trusted_m: float = option(0.25, low=0.0, high=1000.0)
@@ -46,11 +47,25 @@ class Registrar:
 
     def __init__(self, config: RegistrarConfig | Mapping[str, Any] | str | Path | None = None,
                  device: str = "auto", weights: str | Path | None = None) -> None:
-        """weights: instead of those that the config names."""
+        """weights: instead of those that the config names. Named ones are read at once, the package's own when needed.
+        """
         self.config = config if isinstance(config, RegistrarConfig) else load_config(RegistrarConfig, config)
         self.device = choose_device(device)
         named = weights if weights is not None else self.config.weights
-        self.matcher = None if named is None else Matcher(named, self.device, self.config.compile)
+        self._weights = find_weights(named)
+        self._matcher = None if named is None else self._load()
+
+    @property
+    def has_network(self) -> bool:
+        """Whether there are weights; they may not have been read yet."""
+        return self._weights is not None
+
+    @property
+    def matcher(self) -> Matcher | None:
+        """The network, read by now; None without weights. Raises InputError for weights that cannot be read."""
+        if self._matcher is None:
+            self._matcher = self._load()
+        return self._matcher
 
     def register(self, sample: Sample, prior: Prior | np.ndarray | None = None) -> Registration:
         """The extrinsic of one sample.
@@ -66,12 +81,12 @@ class Registrar:
         """One extrinsic for several samples that share a rig; prior and errors as in `register`."""
         _check_one_rig(samples)
         # 1. the guess, as far as there is one
-        given = None if prior is None and self.matcher is not None else _as_prior(prior, samples[0])
+        given = None if prior is None and self.has_network else _as_prior(prior, samples[0])
         # 2. from there by direct alignment, which also judges; the network has nothing to add to a near guess
         near = None
         if given is not None:
             near = _as_registration(align(samples, given, self.config.refine, self.device))
-            if self.matcher is None or self._is_near(given):
+            if not self.asks_network(given):
                 return near
         # 3. from where the network thinks; that counts where it is sure of it, and better
         assert self.matcher is not None
@@ -94,9 +109,14 @@ class Registrar:
         estimate = self.matcher.estimate_jointly(_spread(samples, MOST_LOOKED_AT))
         return _start(estimate), _doubt(estimate)
 
-    def _is_near(self, prior: Prior) -> bool:
-        """The refinement gets there from such a prior by itself."""
-        return prior.max_deg <= self.config.trusted_deg and prior.max_m <= self.config.trusted_m
+    def asks_network(self, prior: Prior | None) -> bool:
+        """Whether the network has a say from such a prior; the refinement gets there from a near one by itself."""
+        near = (prior is not None and prior.max_deg <= self.config.trusted_deg
+                and prior.max_m <= self.config.trusted_m)
+        return self.has_network and not near
+
+    def _load(self) -> Matcher | None:
+        return None if self._weights is None else Matcher(self._weights, self.device, self.config.compile)
 
 
 def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
@@ -195,4 +215,4 @@ def _as_registration(found: Alignment) -> Registration:
     return Registration(
         found.T_cam_lidar, found.covariance, found.status, found.reason, found.cost_before, found.cost_after,
         found.residuals.edges, found.residuals.found, found.residuals.median_px, found.overlap, found.timings,
-        found.doubt_before, found.speeds)
+        found.doubt_before, found.speeds, found.evidence is not None and found.evidence.convincing)

@@ -216,6 +216,8 @@ class Registration:
     registration hands its prior on. cost: the refinement's own criterion, lower is better.
     overlap: share of the usable cloud inside the image. doubt_before: share of small moves away from the prior that
     fit better, near 0 where the prior was right already. timings: seconds per stage.
+    convincing: more of the cloud's edges fit the image at the answer than a wrong image would let: only then the answer
+    says something, be it as little as its covariance tells.
     speeds: m/s along the optical axis at which the vehicle seems to have driven during each usable frame's scan, what
     bent its cloud; none where that was not asked.
     """
@@ -233,3 +235,4 @@ class Registration:
     timings: dict[str, float] = field(default_factory=dict)
     doubt_before: float = float("nan")
     speeds: tuple[float, ...] = ()
+    convincing: bool = False

@@ -31,7 +31,6 @@ class Ledger:
             self.missing = ""
             self.warm = False
             self.registrations: Counter[str] = Counter()
-            self.repairs = 0
             self.dropped = 0
             self.passed_over = 0
 

@@ -22,6 +22,7 @@ from crossi2p_core.registrar import Registrar
 from . import parameters
 from .diagnostics import Diagnostics, memory_mb, steady_now
 from .gates import why_passed_over
+from .guard import Guard
 from .inputs import Inputs, Pair
 from .ledger import Ledger
 from .outcome import Outcome
@@ -29,7 +30,6 @@ from .outputs import Outputs
 from .parameters import PARAMETERS, Settings
 from .prior import Reference
 from .process import Stop, ros_arguments_in_words
-from .repair import Repair
 from .report import Snapshot
 from .ros_compat import describe
 from .ros_compat.tf2 import Buffer, TransformException, TransformListener
@@ -76,12 +76,13 @@ class RegisterNode(LifecycleNode):
             self.buffer.clear()
             self.listener = TransformListener(self.buffer, self)
             self.reference = Reference(self._settings, self.buffer)
-            self.repair = Repair(self._settings, self.reference)
+            self.guard = Guard(self._settings, self.reference)
             # 3. what is told
             self.outputs = Outputs(self, self._settings, self.buffer, self.registrar.config.refine)
             # 4. the thread that owns the device
             self.worker = Worker(self.registrar, self._settings, self.reference, self.ledger, gate=self._gate,
-                                 publish=self._publish, idle=self.outputs.catch_up, complain=self._complain)
+                                 publish=self._publish, pass_over=self._pass_over, idle=self.outputs.catch_up,
+                                 complain=self._complain)
             self.worker.start(after=self._ending)
             # 5. what operators ask for
             self.services_offered = Services(self, self._settings, self.worker, self.ledger, self.reference,
@@ -161,8 +162,12 @@ class RegisterNode(LifecycleNode):
         """Tell an outcome, and let it repair the reference where the policy wants that."""
         assert self.outputs is not None
         self.outputs.publish(outcome)
-        if said := self.repair.consider(outcome):
-            self.ledger.repairs += 1
+        for said in self.guard.consider(outcome):
+            self.get_logger().info(said)
+
+    def _pass_over(self, reason: str, stamp: int) -> None:
+        """The watch learns that somebody looked, and saw nothing."""
+        for said in self.guard.pass_over(reason, stamp):
             self.get_logger().info(said)
 
     def _complain(self, text: str) -> None:
@@ -178,7 +183,7 @@ class RegisterNode(LifecycleNode):
         if self.worker is not None and self.outputs is not None:
             self.worker.forget()
             self.outputs.forget()
-            self.repair.forget()
+            self.guard.forget()
 
     def _stop_listening(self) -> None:
         if self.inputs is not None:
@@ -212,7 +217,7 @@ class RegisterNode(LifecycleNode):
         streams = [] if inputs is None else [inputs.image, inputs.cloud, inputs.info]
         counts = {"registrations ok": ledger.registrations["ok"], "uncertain": ledger.registrations["uncertain"],
                   "failed": ledger.registrations["failed"],
-                  "agreeing answers": self.repair.agreeing, "repairs": ledger.repairs,
+                  "agreeing answers": self.guard.agreeing, "repairs": self.guard.repairs,
                   "pairs": inputs.pairs if inputs else 0,
                   "pairs dropped": ledger.dropped, "pairs passed over for motion": ledger.passed_over,
                   "empty stamps": sum(stream.empty_stamps for stream in streams),
@@ -222,7 +227,7 @@ class RegisterNode(LifecycleNode):
             inputs.why_no_pairs() if inputs else "", ledger.missing, self.outputs.tf.problem, ledger.last,
             ledger.last_valid, self._deviation(), self.reference.accepted,
             {stream.name: stream.rate(now) for stream in streams}, counts, tuple(ledger.refused()),
-            ledger.last_refusal, self.cannot_configure)
+            ledger.last_refusal, self.cannot_configure, self.guard.state, self.guard.words)
 
     def _deviation(self) -> tuple[float, float] | None:
         """Degrees and centimetres of the last valid answer from the present reference."""

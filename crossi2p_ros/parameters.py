@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
 TOPIC = re.compile(r"(~/|/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
-GROUPS = ("qos", "sync", "prior", "tf", "gate", "warn", "repair")
+GROUPS = ("qos", "sync", "prior", "tf", "gate", "warn", "monitor", "repair")
 
 
 def parameter(default: Any, description: str, *, low: float | None = None, high: float | None = None,
@@ -45,8 +45,9 @@ class Settings:
     lidar_frame: str = parameter("", "frame of the LiDAR; empty: as the clouds say")
     device: str = parameter("auto", "auto (a GPU where there is one), cpu, cuda or cuda:N")
     config_file: str = parameter("", "YAML file with settings of the registration itself; empty: its defaults")
-    weights: str = parameter("", "checkpoint of crossi2p train: a network that looks for the start where prior.source "
-                             "is none, or may be far off; empty: as config_file says")
+    weights: str = parameter("", "checkpoint of crossi2p train, for the network that looks for the start where "
+                             "prior.source is none, or may be far off; default: the package's own; none: no network; "
+                             "empty: as config_file says, else default")
     autostart: bool = parameter(False, "configure and activate without being asked, where no launch file does")
 
     # When to register what
@@ -71,7 +72,7 @@ class Settings:
                                     low=0.0, high=86400.0, live=True)
 
     prior_source: str = parameter("tf", "where the start comes from: the tree of TF, prior.file, prior.translation and "
-                                  "prior.quaternion_xyzw, or nowhere (needs weights)",
+                                  "prior.quaternion_xyzw, or nowhere: the network looks for it",
                                   choices=("tf", "file", "parameters", "none"),
                                   live=True)
     prior_file: str = parameter("", "YAML file with T_cam_lidar, such as ~/save writes", live=True)
@@ -100,11 +101,20 @@ class Settings:
     warn_age: float = parameter(60.0, "seconds after which the last valid result is too old; 0: never", low=0.0,
                                 high=86400.0, live=True)
 
+    monitor_least_deg: float = parameter(0.5, "degrees by which the camera must have turned to count as moved",
+                                         low=0.01, high=45.0)
+    monitor_least_cm: float = parameter(10.0, "centimetres by which it must have shifted to count as moved", low=0.1,
+                                        high=1000.0)
+    monitor_false_alarms: float = parameter(0.0001, "false alarms per answer, while nothing has moved", low=0.000001,
+                                            high=0.05)
+    monitor_window: int = parameter(50, "answers looked back", low=5, high=500)
+
     repair_policy: str = parameter("report", "report: an estimate becomes the reference when ~/accept is called; "
-                                   "apply: also by itself, once `repair.agreeing` answers in a row say so",
-                                   choices=("report", "apply"), live=True)
+                                   "propose: the node says when that is due; apply: by itself, once the watch says "
+                                   "decalibrated and `repair.agreeing` answers in a row agree; saved, too",
+                                   choices=("report", "propose", "apply"), live=True)
     repair_agreeing: int = parameter(3, "answers in a row, all ok, beyond warn.deviation_... from the reference and "
-                                     "within it of each other, that apply a repair", low=1, high=100, live=True)
+                                     "within it of each other, that make a repair", low=1, high=100, live=True)
 
     def __post_init__(self) -> None:
         """What holds between values. Raises InputError."""

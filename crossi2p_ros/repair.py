@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from crossi2p_core.calibrate.agree import agree
+from crossi2p_core.calibrate.observability import sigmas
+from crossi2p_core.monitor.watch import Seen
 
 from .outcome import Outcome
 from .parameters import Settings
 from .prior import Reference
+
+LEAST_SEEN = 10  # answers since the move, sure of themselves or not, that together make a repair
+FINER = 0.5  # of what the watch is to find: a repair has to be surer than that
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """answer: the surest of those that agree, with the extrinsic that they agree on. applied: that is the reference
+    now. words: for people."""
+
+    answer: Outcome
+    applied: bool
+    words: str
 
 
 class Repair:
@@ -18,42 +36,76 @@ class Repair:
     def __init__(self, settings: Callable[[], Settings], reference: Reference) -> None:
         self._settings, self._reference = settings, reference
         self._agreeing: list[Outcome] = []
+        self._proposed = False
 
     @property
     def agreeing(self) -> int:
         """How many answers in a row say by now that the reference is wrong, and agree on where the camera is."""
         return len(self._agreeing)
 
-    def consider(self, outcome: Outcome) -> str:
-        """Take an outcome in; returns in words what was repaired, empty where nothing was."""
+    def consider(self, outcome: Outcome, confirmed: bool = True, seen: Seen | None = None) -> Repaired | None:
+        """Take an outcome in. confirmed: the watch, too, says that the reference is off; until then nothing follows.
+        seen: where the answers since the move together see the camera, those that are not `ok` among them.
+
+        None where nothing follows; a proposal is made once, until an answer is back at the reference.
+        """
         settings = self._settings()
-        if settings.repair_policy != "apply" or not outcome.valid:
-            return ""
+        if settings.repair_policy == "report":
+            return None
+        if confirmed and seen is not None and not self._proposed and self._is_sure(seen):
+            return self._conclude(_seen_from(outcome, seen), seen.frames)
+        if not outcome.valid:
+            return None
         apart = outcome.from_reference
         if apart is not None and not settings.worth_a_warning(*apart):
-            self._agreeing.clear()
-            return ""
+            self.forget()
+            return None
         found = outcome.registration.T_cam_lidar
         if any(settings.worth_a_warning(*other.deviation(found)) for other in self._agreeing):
             self._agreeing.clear()
         self._agreeing.append(outcome)
-        return self._apply() if len(self._agreeing) >= settings.repair_agreeing else ""
+        if len(self._agreeing) < settings.repair_agreeing or not confirmed or self._proposed:
+            return None
+        return self._conclude(_agreed(self._agreeing), len(self._agreeing))
 
     def forget(self) -> None:
         """Former outcomes count no more."""
         self._agreeing.clear()
+        self._proposed = False
 
-    def _apply(self) -> str:
-        """The surest of those that agree becomes the reference."""
-        surest = min(self._agreeing, key=_spread)
-        count = len(self._agreeing)
-        self._agreeing.clear()
-        self._reference.accept(surest.registration.T_cam_lidar, surest.lidar_frame, surest.camera_frame)
-        apart = surest.from_reference
-        done = ("found: the camera is where" if apart is None else
-                f"repaired: the reference was {apart[0]:.2f} deg and {apart[1]:.1f} cm off, as")
-        return (f"{done} {count} answers in a row say; ~/save keeps the {'answer' if apart is None else 'repair'} for "
-                "the next start, ~/reset takes it back")
+    def _is_sure(self, seen: Seen) -> bool:
+        """Enough answers, that together tell more finely than what counts as moved."""
+        settings, (degrees, metres) = self._settings(), sigmas(seen.covariance, seen.T)
+        return (seen.frames >= LEAST_SEEN and degrees < FINER * settings.monitor_least_deg
+                and 100 * metres < FINER * settings.monitor_least_cm)
+
+    def _conclude(self, answer: Outcome, count: int) -> Repaired:
+        """What so many answers agree on becomes the reference, or is proposed."""
+        apart = answer.from_reference
+        off = "" if apart is None else f"the reference is {apart[0]:.2f} deg and {apart[1]:.1f} cm off, as "
+        if self._settings().repair_policy != "apply":
+            self._proposed = True
+            return Repaired(answer, False, f"a repair is proposed: {off or 'the camera is where '}{count} answers in a "
+                                           "row say; look at ~/overlay, then ~/accept and ~/save")
+        self.forget()
+        self._reference.accept(answer.registration.T_cam_lidar, answer.lidar_frame, answer.camera_frame)
+        done = f"repaired: {off.replace(' is ', ' was ')}" if off else "found: the camera is where "
+        return Repaired(answer, True, f"{done}{count} answers in a row say; ~/reset takes it back")
+
+
+def _agreed(answers: list[Outcome]) -> Outcome:
+    """The surest answer, with the extrinsic and the covariance that all agree on."""
+    surest = min(answers, key=_spread)
+    found = agree(np.array([each.registration.T_cam_lidar for each in answers]),
+                  np.array([each.registration.covariance for each in answers]))
+    return replace(surest, registration=replace(surest.registration, T_cam_lidar=found.T, covariance=found.covariance))
+
+
+def _seen_from(outcome: Outcome, seen: Seen) -> Outcome:
+    """The newest outcome, with what all since the move see."""
+    return replace(outcome, registration=replace(
+        outcome.registration, T_cam_lidar=seen.T, covariance=seen.covariance, status="ok",
+        reason=f"{seen.frames} answers since the move agree"))
 
 
 def _spread(outcome: Outcome) -> float:

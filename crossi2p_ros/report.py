@@ -19,7 +19,8 @@ class Snapshot:
     """The node at one moment. now and all times: steady seconds. rates: Hz by name of the input.
 
     deviation: (deg, cm) of the last valid answer from the present reference, None where either is missing.
-    refused: reasons and counts. last_refusal: reason and time.
+    refused: reasons and counts. last_refusal: reason and time. watch: state of the calibration, empty where there is
+    none to watch; watch_words: what that rests on.
     """
 
     state: str
@@ -39,6 +40,8 @@ class Snapshot:
     refused: tuple[tuple[str, int], ...] = ()
     last_refusal: tuple[str, float] | None = None
     cannot_configure: str = ""
+    watch: str = ""
+    watch_words: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,13 @@ def _verdict_on_valid(s: Snapshot, settings: Settings, valid: Outcome) -> tuple[
     if settings.warn_age and settings.mode != "manual" and age > settings.warn_age:
         return WARN, f"the last valid result is {age:.0f} s old (warn.age {settings.warn_age:g} s)"
     if s.deviation and settings.worth_a_warning(*s.deviation):
-        remedy = (f"the estimate becomes the reference once {settings.repair_agreeing} answers in a row agree"
-                  if settings.repair_policy == "apply" else
+        remedy = (f"the estimate becomes the reference once {settings.repair_agreeing} answers in a row agree and the "
+                  "watch says decalibrated" if settings.repair_policy == "apply" else
                   "look at ~/overlay, then ~/accept the estimate and ~/save it, or correct the reference")
         degrees, centimetres = s.deviation
         return WARN, f"the camera is {degrees:.2f} deg and {centimetres:.1f} cm from the reference; {remedy}"
+    if s.watch == "decalibrated":
+        return WARN, f"the camera has moved: {s.watch_words}"
     last = s.last.registration if s.last else valid.registration
     if last.status != "ok":
         return WARN, f"the last result is {last.status}: {last.reason}"
@@ -106,6 +111,8 @@ def _values(s: Snapshot, settings: Settings) -> dict[str, str]:
     """Everything that is known, in the order of interest."""
     values = {"state": s.state, "mode": settings.mode,
               "reference": "accepted estimate" if s.accepted else settings.prior_source}
+    if s.watch:
+        values |= {"calibration": s.watch, "why": s.watch_words}
     if s.last is not None:
         values |= _values_of(s.last)
     if s.deviation is not None:

@@ -46,12 +46,14 @@ class Worker:
     """Offer pairs from any thread; outcomes come out of the worker's own."""
 
     def __init__(self, registrar: Registrar, settings: Callable[[], Settings], reference: Reference, ledger: Ledger, *,
-                 gate: Callable[[Pair], str], publish: Callable[[Outcome], None], idle: Callable[[], None],
+                 gate: Callable[[Pair], str], publish: Callable[[Outcome], None],
+                 pass_over: Callable[[str, int], None], idle: Callable[[], None],
                  complain: Callable[[str], None]) -> None:
-        """gate: why a pair is passed over, or empty. publish: takes outcomes. idle: called when there is nothing to do.
-        complain: logs what must not happen."""
+        """gate: why a pair is passed over, or empty. publish: takes outcomes. pass_over: takes why a pair has none, and
+        its stamp (ns). idle: called when there is nothing to do. complain: logs what must not happen."""
         self._registrar, self._settings, self._reference, self._ledger = registrar, settings, reference, ledger
-        self._gate, self._publish, self._idle, self._complain = gate, publish, idle, complain
+        self._gate, self._publish, self._pass_over = gate, publish, pass_over
+        self._idle, self._complain = idle, complain
         self._changed = Condition()
         self._window: list[_Waiting] = []
         self._answers: list[Answer] = []
@@ -171,6 +173,7 @@ class Worker:
         begin = time.monotonic()
         outcome: Outcome | str = "an internal error; the log says more"
         count: Callable[[str], None] | None = None
+        window: list[_Waiting] = []
         with self._changed:
             this_round = self._round
             self._asking, self._answers = self._answers, []
@@ -181,6 +184,8 @@ class Worker:
             outcome, count = str(error), self._ledger.lack
         except InputError as error:
             outcome, count = str(error), self._ledger.refuse
+            if window:
+                self._pass_over(str(error), window[-1].pair.stamp)
         finally:
             self._conclude(this_round, begin, outcome, count)
 
@@ -203,22 +208,24 @@ class Worker:
 
     def _look(self) -> tuple[list[_Waiting], str]:
         """The pairs to be registered, or none and why. The gate is asked once about each pair."""
-        settings = self._settings()
+        settings, passed_over = self._settings(), 0
         with self._changed:
             reason, fresh = "there is no pair any more; call again", False
             new = [each for each in self._window if not each.used]
             self._window = [each for each in self._window if each.used]
             for each in new:
                 if refused := self._gate(each.pair):
-                    reason = refused
+                    reason, passed_over = refused, each.pair.stamp
                     self._ledger.passed_over += 1
                 else:
                     each.used = fresh = True
                     self._window.append(each)
             del self._window[:-settings.frames]
-            if not self._window or not (fresh or self._asking):
-                return [], reason
             window, asked = list(self._window), bool(self._asking)
+        if passed_over:
+            self._pass_over(reason, passed_over)
+        if not window or not (fresh or asked):
+            return [], reason
         age, limit = time.monotonic() - window[-1].pair.arrived, settings.sync_max_age
         if asked and limit and age > limit:
             return [], (f"the newest pair came {age:.0f} s ago, and sync.max_age allows {limit:g} s; see that image "
@@ -236,15 +243,16 @@ class Worker:
             reference = self._reference.find(lidar_frame, camera_frame, newest.stamp)
         except InputError as error:
             raise _NoStart(str(error)) from error
-        if reference is None and self._registrar.matcher is None:
+        if reference is None and not self._registrar.has_network:
             raise _NoStart("prior.source is none, so there is no start, and without weights nothing looks for one; set "
-                           "prior.source to tf, file or parameters, or weights to a trained network")
+                           "prior.source to tf, file or parameters, or weights to default or a trained network")
         settings = self._settings()
         prior = None if reference is None else Prior(reference, settings.prior_max_deg, settings.prior_max_m)
         found = self._registrar.register_joint(samples, prior)
         now = time.monotonic()
         return Outcome(found, reference, samples[-1], lidar_frame, camera_frame, newest.stamp, newest.apart,
-                       now - newest.arrived, now, {"convert": converted - begin} | found.timings)
+                       now - newest.arrived, now, {"convert": converted - begin} | found.timings,
+                       window[0].pair.stamp)
 
     def _samples(self, window: list[_Waiting]) -> list[Sample]:
         """Every pair as a sample; one that cannot be used leaves the window, and raises InputError."""
@@ -280,7 +288,10 @@ class Worker:
         cloud = PointCloud.from_arrays(rng.uniform((-4, -3, 3), (4, 3, 20), (4000, 3)))
         sample = Sample("warm-up", image, camera, cloud)
         try:
-            if self._registrar.matcher is not None:
+            settings = self._settings()
+            expected = None if settings.prior_source == "none" else Prior(np.eye(4), settings.prior_max_deg,
+                                                                          settings.prior_max_m)
+            if self._registrar.asks_network(expected) and self._registrar.matcher is not None:
                 self._registrar.matcher.estimate(sample)
             self._registrar.register(sample, Prior(np.eye(4), 0.5, 0.05))
         finally:

@@ -20,6 +20,8 @@ from crossi2p_core.datasets.bag_clock import START_NS, Clock
 from crossi2p_core.datasets.bag_layout import BagLayout
 from crossi2p_core.datasets.bag_writer import write_bag
 from crossi2p_core.errors import InputError
+from crossi2p_core.geometry import se3
+from crossi2p_core.monitor.knock import random_knock
 from crossi2p_core.types import Sample
 
 STORAGES = ("mcap", "sqlite3")
@@ -136,6 +138,24 @@ def test_names_are_as_asked_for(tmp_path: Path) -> None:
     read, written = open_source(out), open_source(source)
     assert len(read) == 2 and np.abs(read[1].image.astype(int) - written[2].image).mean() < 10
     np.testing.assert_allclose(read[1].T_world_lidar, written[2].T_world_lidar, atol=1e-9)
+
+
+def test_a_knock_moves_the_cloud_and_nobody_tells_the_robot(tmp_path: Path) -> None:
+    source, out = recordings.write_kitti_odometry(tmp_path / "recording"), tmp_path / "bag"
+    assert crossi2p("bag", source, out, "--knock", "1.5,10@1").code == 0
+    read, written = open_source(out), open_source(source)
+    assert_same_frame(read[0], written[0])
+    np.testing.assert_allclose(read[1].T_cam_lidar, written[1].T_cam_lidar, atol=1e-9)
+    a, b = read[1].cloud.xyz.astype(float), written[1].cloud.xyz.astype(float)  # b = T a
+    left, _, right = np.linalg.svd((a - a.mean(0)).T @ (b - b.mean(0)))
+    R = (left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right).T
+    assert np.degrees(np.arccos((np.trace(R) - 1) / 2)) == pytest.approx(1.5, abs=1e-3)
+    T_cam_lidar = written[1].T_cam_lidar
+    moved = se3.make(R, b.mean(0) - R @ a.mean(0))
+    knock = T_cam_lidar @ moved @ se3.inverse(T_cam_lidar)
+    np.testing.assert_allclose(knock, se3.exp_se3(random_knock(1.5, 0.10, np.random.default_rng(0))), atol=1e-4)
+    late = crossi2p("bag", source, tmp_path / "late", "--knock", "1,5@99")
+    assert_refused(late, "--knock 1,5@99", "nobody would see")
 
 
 def test_stamps_grow_whatever_the_order(tmp_path: Path) -> None:

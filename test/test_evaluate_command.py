@@ -119,7 +119,7 @@ def test_a_bad_frame_is_a_failure_with_its_reason(recording: Path, weights: Path
 
 
 @pytest.mark.parametrize(("more", "words"), [
-    (("--protocol", "A", "--no-refine"), ("--weights",)),
+    (("--protocol", "A", "--no-refine", "--weights", "none"), ("--weights",)),
     (("--protocol", "A", "--start", "2,20"), ("--start", "protocol C")),
     (("--protocol", "C", "--frames", "9"), ("numbered 0 to 2",)),
     (("--protocol", "C", "--weights", "missing.json"), ("missing.json",)),

@@ -21,13 +21,15 @@ from crossi2p_core.datasets import open_source
 from crossi2p_core.errors import InputError
 from crossi2p_core.export import load_exported, sidecar, write_export
 from crossi2p_core.export_check import differences
+from crossi2p_core.export_half import write_half
+from crossi2p_core.matcher import load_network
 from crossi2p_core.model.batch import Batch, collate
 from crossi2p_core.model.inputs import make_batch
 from crossi2p_core.model.network import Matches, Network
 from crossi2p_core.model.plain import INPUTS, OUTPUTS, PlainNetwork, plain_inputs
 from crossi2p_core.safe_yaml import parse_yaml
 from crossi2p_core.solve.from_matches import poses_from_matches
-from crossi2p_core.train.checkpoint import Checkpoint, save
+from crossi2p_core.train.checkpoint import Checkpoint, load, save
 
 SOURCE = "synthetic:street?seed=2&frames=3&camera=kitti&lidar=vlp16"
 TINY = replace(SMALL, points=replace(SMALL.points, neighbours=4))
@@ -171,9 +173,30 @@ def test_a_program_that_differs_leaves_what_was_there(network: Network, batch: B
     assert path.read_bytes() == b"former" and not sidecar(path).exists()
 
 
+def test_half_the_size_says_nearly_the_same(weights: Path, network: Network, batch: Batch, tmp_path: Path) -> None:
+    path = tmp_path / "light.safetensors"
+    ended = crossi2p("export", weights, path, "--format", "half", "--source", SOURCE)
+    assert ended.code == 0 and "similarity" in ended.out and "light.json" in ended.out, ended
+    assert path.stat().st_size < 0.55 * weights.with_suffix(".safetensors").stat().st_size
+    read = load_network(path).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(read(batch).scores.in_view, network(batch).scores.in_view, atol=0.05, rtol=0.05)
+
+
+def test_weights_that_half_the_bits_cannot_hold_are_not_written(weights: Path, batch: Batch, tmp_path: Path) -> None:
+    kept = load(weights)
+    name = next(name for name in kept.weights if "projector" in name and name.endswith("weight"))
+    large = save(tmp_path, replace(kept, weights=kept.weights | {name: 1e9 * kept.weights[name]}), keep=1)
+    with pytest.raises(InputError, match="in float16 the weights say something else"):
+        write_half(large, tmp_path / "half.safetensors", [batch], 0.5)
+    with pytest.raises(InputError, match="ending"):
+        write_half(weights, tmp_path / "half.pt", [batch], 0.5)
+    assert not list(tmp_path.glob("half*"))
+
+
 def test_bad_options_are_refused_in_words(weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.pt2"
-    assert_refused(crossi2p("export", weights, out, "--format", "tflite"), "--format tflite", "pt2 or onnx")
+    assert_refused(crossi2p("export", weights, out, "--format", "tflite"), "--format tflite", "onnx or half")
     assert_refused(crossi2p("export", weights, out, "--batch", "0"), "--batch 0", "any")
     assert_refused(crossi2p("export", weights, out, "--tolerance", "0"), "--tolerance 0")
     assert_refused(crossi2p("export", tmp_path / "no.json", out), "no.json")

@@ -61,7 +61,7 @@ def test_a_near_prior_needs_no_network_and_no_prior_needs_one(weights: Path, sam
 def test_a_network_that_knows_nothing_never_displaces_a_guess(weights: Path, sample: Sample) -> None:
     truth = np.asarray(sample.T_cam_lidar)
     wide = Prior(se3.perturb(truth, np.random.default_rng(0), 1.0, 0.1), 8.0, 0.4)
-    found, alone = (Registrar(device="cpu", weights=each).register(sample, wide) for each in (weights, None))
+    found, alone = (Registrar(device="cpu", weights=each).register(sample, wide) for each in (weights, "none"))
     assert "network" in found.timings and "the network's start led nowhere better" in found.reason
     np.testing.assert_allclose(found.T_cam_lidar, alone.T_cam_lidar, atol=1e-9)
     assert found.status == alone.status and found.cost_before == pytest.approx(alone.cost_before)
@@ -123,7 +123,7 @@ def test_a_lost_frame_is_a_failed_record_beside_the_others(weights: Path, sample
 
 
 def test_without_weights_a_missing_prior_is_the_samples_own(sample: Sample) -> None:
-    assert Registrar(device="cpu").register(sample).status == "ok"
+    assert Registrar(device="cpu", weights="none").register(sample).status == "ok"
 
 
 def test_weights_that_cannot_be_used_are_named(weights: Path, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_the_command_starts_from_nothing(weights: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
-    (["--from-scratch"], "--from-scratch needs a trained network"),
+    (["--from-scratch", "--weights", "none"], "--from-scratch needs a network"),
     (["--from-scratch", "--perturb", "1,10"], "so --perturb has nothing to say"),
     (["--from-scratch", "--search", "5,50"], "so --search has nothing to say")])
 def test_starting_from_nothing_asks_for_weights_and_for_no_start(arguments: list[str], words: str) -> None:

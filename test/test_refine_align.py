@@ -190,7 +190,7 @@ SCATTER = np.random.default_rng(1).uniform((-5, -2, 3), (5, 2, 20), (5000, 3))
 ])
 def test_a_frame_that_says_nothing_hands_its_prior_on(image: np.ndarray, xyz: np.ndarray, word: str) -> None:
     T = se3.exp_se3(np.array([0.01, 0.02, 0.0, 0.1, 0.0, 0.0]))
-    found = Registrar(device="cpu").register(plain_sample(image, xyz), Prior(T, 1.0, 0.1))
+    found = Registrar(device="cpu", weights="none").register(plain_sample(image, xyz), Prior(T, 1.0, 0.1))
     assert found.status == "failed"
     assert word in found.reason
     assert np.allclose(found.T_cam_lidar, T, atol=1e-12)
@@ -201,13 +201,13 @@ def test_a_frame_that_says_nothing_hands_its_prior_on(image: np.ndarray, xyz: np
     (np.diag([1.0, 1, -1, 1]), "rotation"), (np.full((4, 4), np.nan), "NaN"), (Prior(np.eye(4), -1.0, 0.1), "bounds")])
 def test_a_prior_that_is_no_motion_is_refused(prior: np.ndarray | Prior, word: str) -> None:
     with pytest.raises(InputError, match=word):
-        Registrar(device="cpu").register(plain_sample(NOISE, SCATTER), prior)
+        Registrar(device="cpu", weights="none").register(plain_sample(NOISE, SCATTER), prior)
 
 
 def test_no_truth_and_no_prior_is_refused_in_words() -> None:
     sample = replace(plain_sample(NOISE, SCATTER), T_cam_lidar=None)
     with pytest.raises(InputError, match="rough extrinsic"):
-        Registrar(device="cpu").register(sample)
+        Registrar(device="cpu", weights="none").register(sample)
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "tpu", "meta"])
@@ -218,7 +218,7 @@ def test_a_device_that_is_not_there_is_refused(device: str) -> None:
 
 def test_frames_of_different_rigs_are_not_mixed(drive: list[Sample]) -> None:
     with pytest.raises(InputError, match="different rigs"):
-        Registrar(device="cpu").register_joint([drive[0], replace(drive[1], rig="another")])
+        Registrar(device="cpu", weights="none").register_joint([drive[0], replace(drive[1], rig="another")])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")

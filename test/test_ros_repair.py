@@ -9,6 +9,7 @@ import pytest
 import ros_here  # noqa: F401  skips where ROS is missing, before anything of it is imported
 
 from crossi2p_core.geometry import se3
+from crossi2p_core.monitor.watch import Seen
 from crossi2p_core.types import Camera, PointCloud, Registration, Sample
 from crossi2p_ros.outcome import Outcome
 from crossi2p_ros.parameters import Settings
@@ -38,10 +39,10 @@ def repaired_after(answers: list[Outcome], settings: Settings = APPLY) -> tuple[
     return [index for index, each in enumerate(answers) if repair.consider(each)], reference
 
 
-def test_three_that_agree_make_the_surest_of_them_the_reference() -> None:
-    applied, reference = repaired_after([outcome(1.0), outcome(1.2, sigma=1e-4), outcome(0.9)])
+def test_what_three_agree_on_becomes_the_reference_by_how_sure_they_are() -> None:
+    applied, reference = repaired_after([outcome(1.0, sigma=1e-2), outcome(1.2), outcome(0.9, sigma=1e-2)])
     assert applied == [2]
-    np.testing.assert_allclose(reference.find("lidar", "camera", 0), turned(1.2))
+    np.testing.assert_allclose(reference.find("lidar", "camera", 0), turned(1.2), atol=2e-4)
 
 
 @pytest.mark.parametrize("answers", [
@@ -61,7 +62,8 @@ def test_answers_from_scratch_that_agree_become_the_reference() -> None:
     reference = Reference(lambda: APPLY, Buffer())
     repair = Repair(lambda: APPLY, reference)
     said = [repair.consider(each) for each in answers]
-    assert said[:2] == ["", ""] and said[2].startswith("found: the camera is where 3 answers in a row say")
+    assert said[:2] == [None, None] and said[2] is not None
+    assert said[2].words.startswith("found: the camera is where 3 answers in a row say")
     np.testing.assert_allclose(reference.find("lidar", "camera", 0), turned(40.0))
 
 
@@ -91,3 +93,30 @@ def test_what_was_forgotten_does_not_count() -> None:
     repair.consider(outcome(1.0))
     repair.forget()
     assert not repair.consider(outcome(1.0))
+
+
+def test_the_policy_propose_says_so_once_and_changes_nothing() -> None:
+    settings = replace(APPLY, repair_policy="propose")
+    reference = Reference(lambda: settings, Buffer())
+    repair = Repair(lambda: settings, reference)
+    said = [repair.consider(outcome(degrees)) for degrees in (1.0, 1.1, 1.0, 1.0, 0.1, 1.0, 1.0, 1.1)]
+    assert [index for index, each in enumerate(said) if each] == [2, 7] and not reference.accepted
+    assert said[2] is not None and not said[2].applied and "~/accept" in said[2].words
+
+
+def test_nothing_follows_before_the_watch_confirms_it() -> None:
+    reference = Reference(lambda: APPLY, Buffer())
+    repair = Repair(lambda: APPLY, reference)
+    said = [repair.consider(outcome(1.0), confirmed) for confirmed in (False, False, False, False, True)]
+    assert said[:4] == [None] * 4 and said[4] is not None and reference.accepted
+
+
+@pytest.mark.parametrize(("frames", "degrees", "repaired"), [(10, 0.05, True), (9, 0.05, False), (10, 0.3, False)])
+def test_answers_that_are_sure_only_together_repair_once_they_are(frames: int, degrees: float, repaired: bool) -> None:
+    reference = Reference(lambda: APPLY, Buffer())
+    seen = Seen(turned(1.0), np.diag([np.radians(degrees)**2] * 3 + [0.01**2] * 3), frames)
+    found = Repair(lambda: APPLY, reference).consider(outcome(1.7, "uncertain"), True, seen)
+    assert (found is not None) is repaired and reference.accepted is repaired
+    if found is not None:
+        np.testing.assert_allclose(reference.find("lidar", "camera", 0), turned(1.0), atol=1e-9)
+        assert found.answer.valid and "was 1.00 deg" in found.words

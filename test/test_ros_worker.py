@@ -58,14 +58,16 @@ class Bench:
     complaints: list[str] = field(default_factory=list)
     gate: str = ""
     turns_at: frozenset[int] = frozenset()  # seconds
+    passed_over: list[tuple[str, int]] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)  # stamps that the gate was asked about
-    registrar: Registrar = field(default_factory=lambda: Registrar(device="cpu"))
+    registrar: Registrar = field(default_factory=lambda: Registrar(device="cpu", weights="none"))
 
     def __post_init__(self) -> None:
         self.reference = Reference(lambda: self.settings, Buffer())
         self.worker = Worker(self.registrar, lambda: self.settings, self.reference, self.ledger,
-                             gate=self.turning, publish=self.outcomes.append, idle=lambda: None,
-                             complain=self.complaints.append)
+                             gate=self.turning, publish=self.outcomes.append,
+                             pass_over=lambda reason, stamp: self.passed_over.append((reason, stamp // 10**9)),
+                             idle=lambda: None, complain=self.complaints.append)
 
     def turning(self, pair: Pair) -> str:
         """The gate."""
@@ -85,7 +87,8 @@ class Bench:
 @contextmanager
 def bench(start: np.ndarray | None = None, registrar: Registrar | None = None, **settings: Any) -> Iterator[Bench]:
     """An active worker that ends with the block, in time and without complaints."""
-    made = Bench(Settings(prior_source="none", **settings), registrar=registrar or Registrar(device="cpu"))
+    made = Bench(Settings(prior_source="none", **settings),
+                 registrar=registrar or Registrar(device="cpu", weights="none"))
     if start is not None:
         made.reference.accept(start, "lidar", "camera")
     made.worker.start()
@@ -179,8 +182,8 @@ def test_periodic_registers_once_per_period(samples: list[Sample]) -> None:
 def test_a_picture_that_cannot_be_drawn_keeps_nobody_waiting(samples: list[Sample]) -> None:
     made = Bench(Settings(prior_source="none", mode="manual"))
     made.worker = Worker(made.registrar, lambda: made.settings, made.reference, made.ledger,
-                         gate=lambda pair: "", publish=lambda outcome: 1 / 0, idle=lambda: None,
-                         complain=made.complaints.append)
+                         gate=lambda pair: "", publish=lambda outcome: 1 / 0,
+                         pass_over=lambda reason, stamp: None, idle=lambda: None, complain=made.complaints.append)
     made.reference.accept(samples[0].T_cam_lidar, "lidar", "camera")
     made.worker.start()
     made.worker.activate()
@@ -230,6 +233,8 @@ def test_a_refused_pair_costs_no_period(samples: list[Sample]) -> None:
         assert waited(lambda: bool(made.ledger.refused()))
         made.worker.offer(pair_of(samples[0], 3))
         assert waited(lambda: bool(made.outcomes)) and made.outcomes[0].stamp == 3 * 10**9
+        assert [second for _, second in made.passed_over] == [1, 2]
+        assert made.passed_over[0][0] == "the vehicle turns" and "nonsense" in made.passed_over[1][0]
 
 
 @pytest.mark.parametrize(("void", "words"), [("forget", "forgotten meanwhile"), ("deactivate", "deactivated")])
@@ -283,7 +288,8 @@ class _Broken(Registrar):
 def test_a_failed_warm_up_hides_nothing(samples: list[Sample]) -> None:
     made = Bench(Settings(prior_source="none", mode="manual"))
     made.worker = Worker(_Broken(device="cpu"), lambda: made.settings, made.reference, made.ledger, gate=made.turning,
-                         publish=made.outcomes.append, idle=lambda: None, complain=made.complaints.append)
+                         publish=made.outcomes.append, pass_over=lambda reason, stamp: None, idle=lambda: None,
+                         complain=made.complaints.append)
     made.worker.start()
     assert waited(lambda: made.ledger.warm, 10.0)
     assert waited(lambda: bool(made.complaints)) and "MemoryError" in made.complaints[0]

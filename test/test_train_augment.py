@@ -152,7 +152,8 @@ def test_range_noise_moves_points_along_their_rays() -> None:
 def test_light_changes_pixels_and_nothing_else() -> None:
     image = scene(5).image
     for change, amount in ((augment_image.change_light, 0.5), (augment_image.change_exposure, 0.5),
-                           (augment_image.add_noise, 0.1), (augment_image.blur, 3.0)):
+                           (augment_image.add_noise, 0.1), (augment_image.blur, 3.0),
+                           (augment_image.add_texture, 0.5)):
         changed = change(image, np.random.default_rng(6), amount)
         assert changed.shape == image.shape and changed.dtype == np.uint8 and not np.array_equal(changed, image)
         assert np.corrcoef(changed.ravel(), image.ravel())[0, 1] > 0.9

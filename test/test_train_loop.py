@@ -138,7 +138,10 @@ def test_the_learning_rate_rises_then_falls_to_its_floor() -> None:
     assert rates[0] == pytest.approx(0.2) and rates[9] == rates[10] == 2.0
     assert rates[:10] == sorted(rates[:10]) and rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[99] == pytest.approx(0.2) and rates[119] == rates[99]
-    assert learning_rate(0, 1.0, 0, 1) == 1.0
+    late = [learning_rate(step, 2.0, 10, 100, 0.1, 0.25) for step in range(120)]
+    assert late[:10] == rates[:10] and set(late[10:76]) == {2.0} and late[99] == pytest.approx(0.2)
+    assert late[75:] == sorted(late[75:], reverse=True) and late[60] == learning_rate(60, 2.0, 10, 400, 0.1, 0.25)
+    assert learning_rate(0, 1.0, 0, 1) == learning_rate(0, 1.0, 0, 1, fall=0.0) == 1.0
     assert ema_decay(0, 0.999) == 0.1 and ema_decay(10**6, 0.999) == 0.999
 
 

@@ -19,11 +19,11 @@ from .starts import Starts
 
 def adapt(
     source: SourceArgument,
-    weights: Annotated[Path, typer.Option(
-        "--weights", metavar="FILE", show_default=False, help="The checkpoint to teach on.")],
     out: Annotated[Path, typer.Option(
         "--out", metavar="DIR", show_default=False,
         help="Folder of the rounds; where some are done already, the work goes on.")],
+    weights: Annotated[Path, typer.Option(
+        "--weights", metavar="FILE", help="The checkpoint to teach on; default: the package's own.")] = Path("default"),
     frames: FramesOption = None,
     camera: CameraOption = None,
     init: Annotated[Path | None, typer.Option(

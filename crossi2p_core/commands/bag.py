@@ -9,6 +9,7 @@ import typer
 
 from ..datasets import open_source
 from ..datasets.selection import select_view
+from .knocks import Knocked, KnockOption, KnockSeedOption, read_knock
 from .options import CameraOption, FramesOption, SourceArgument
 from .progress import progress
 
@@ -32,16 +33,21 @@ def bag(
     lidar_frame: Annotated[str, typer.Option("--lidar-frame", metavar="FRAME")] = "lidar",
     world_frame: Annotated[str, typer.Option(
         "--world-frame", metavar="FRAME", help="The frame of the recorded poses.")] = "odom",
+    knock: KnockOption = None,
+    seed: KnockSeedOption = 0,
 ) -> None:
     """Write SOURCE into OUT as a ROS 2 bag: Image, CameraInfo, PointCloud2, the extrinsic and the poses as transforms.
 
     The recorded extrinsic goes to /tf_static, or to /tf if it differs between frames; poses, where known, go to /tf.
+    With --knock the transforms stay what they were: nobody has told the robot.
     """
     from ..datasets.bag_layout import BagLayout
     from ..datasets.bag_writer import write_bag
 
     layout = BagLayout(image_topic, cloud_topic, camera_frame, lidar_frame, world_frame)
     chosen = select_view(open_source(source, camera=camera), frames)
+    knocks = read_knock(knock, seed, len(chosen))
+    chosen = chosen if knocks is None else Knocked(chosen, knocks)
     with progress("Writing") as advance:
         joints = write_bag(chosen, out, storage, "jpeg" if compressed else "raw", progress=advance, layout=layout,
                            hz=hz)

@@ -60,9 +60,10 @@ def calibrate(
         help="Make the recorded extrinsic wrong first, to see whether it is found again.")] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of --perturb.")] = 0,
     from_scratch: Annotated[bool, typer.Option(
-        "--from-scratch", help="Start from no extrinsic at all; needs --weights.")] = False,
+        "--from-scratch", help="Start from no extrinsic at all.")] = False,
     weights: Annotated[Path | None, typer.Option(
-        "--weights", metavar="FILE", show_default=False, help="A checkpoint of crossi2p train.")] = None,
+        "--weights", metavar="FILE", show_default=False, help="A checkpoint of crossi2p train; none: no network. "
+                                                          "Default: the package's own.")] = None,
     config: Annotated[Path | None, typer.Option(
         "--config", metavar="FILE", show_default=False, help="Settings of the calibration (YAML).")] = None,
     out: OutFolderOption = None,

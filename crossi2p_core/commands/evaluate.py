@@ -24,13 +24,16 @@ def evaluate(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", show_default=False,
                                       help="Folder for pairs, predictions, metrics and the page; goes on in it.")],
     weights: Annotated[Path | None, typer.Option(
-        "--weights", metavar="FILE", show_default=False, help="A checkpoint of crossi2p train. Default: refine alone.")
+        "--weights", metavar="FILE", show_default=False, help="A checkpoint of crossi2p train; none: refine alone. "
+                                                          "Default: the package's own.")
     ] = None,
     no_refine: Annotated[bool, typer.Option("--no-refine", help="The network alone.")] = False,
     frames: FramesOption = None,
     camera: CameraOption = None,
     start: Annotated[str | None, typer.Option(
-        "--start", metavar="DEG,CM", show_default=False, help="Bounds of protocol C's start. Default: 10,25.")] = None,
+        "--off-by", "--start", metavar="DEG,CM", show_default=False,
+        help="How wrong protocol C's start may be. Default: 10,25. Under torchrun not --start, which it takes for its "
+             "own.")] = None,
     rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=1, help="Pairs per frame.")] = 1,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of all that is drawn.")] = 0,
     train: Annotated[str | None, typer.Option(

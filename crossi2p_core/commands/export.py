@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..model.batch import Batch
     from ..model.config import NetworkConfig
 
+TOLERANCE = {"pt2": 1e-3, "onnx": 1e-3, "half": 0.5}
 EXAMPLE = "synthetic:street?seed=0&frames=3&camera=kitti&lidar=hdl64"
 
 
@@ -24,49 +25,62 @@ def export(
     out: Annotated[Path, typer.Argument(metavar="OUT", show_default=False,
                                         help="File to write, such as light.pt2; OUT.json beside it tells what goes in "
                                              "and comes out.")],
-    form: Annotated[str, typer.Option("--format", metavar="pt2|onnx", help="A torch.export program, or ONNX.")] = "pt2",
+    form: Annotated[str, typer.Option("--format", metavar="pt2|onnx|half",
+                                      help="A torch.export program, ONNX, or a checkpoint in float16, to be shipped.")
+                    ] = "pt2",
     batch: Annotated[str, typer.Option("--batch", metavar="any|N", help="Pairs at once: any number, or always N.")
                      ] = "any",
     source: Annotated[str, typer.Option("--source", metavar="SOURCE",
                                         help="Recording on whose first frames the program is checked.")] = EXAMPLE,
-    tolerance: Annotated[float, typer.Option(
-        "--tolerance", help="Largest difference from the network, in parts of 1 or of the value if that is larger.")
-    ] = 1e-3,
+    tolerance: Annotated[float | None, typer.Option(
+        "--tolerance", show_default=False,
+        help="Largest difference from the network, in parts of 1 or of the value if that is larger. Default: 1e-3; "
+             "0.5 for half.")] = None,
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda",
                                         help="Where a pt2 is to run; ONNX runs anywhere.")] = "cpu",
 ) -> None:
     """Write the network of WEIGHTS as a program, check it against the network, and tell the largest differences.
+
+    With --format half it is the weights themselves that are written, OUT.safetensors and OUT.json: for --weights.
 
     Exit code: 0 written; 2 the input cannot be used, or the program differs from the network (then nothing is written).
     """
     kind, pairs = _kind(form), _pairs(batch)
     if out.absolute() in {weights.with_suffix(ending).absolute() for ending in (".json", ".safetensors")}:
         raise InputError(f"{out} is the checkpoint itself; give the program another name")
-    if not tolerance > 0:
-        raise InputError(f"--tolerance {tolerance}: give a number above 0, such as 1e-3")
+    allowed = tolerance if tolerance is not None else TOLERANCE[kind]
+    if not allowed > 0:
+        raise InputError(f"--tolerance {allowed}: give a number above 0, such as 1e-3")
     opened = open_source(source)
     from ..export import sidecar, write_export
+    from ..export_half import write_half
     from ..matcher import load_network
     from ..registrar import choose_device
 
-    network, place = load_network(weights), choose_device("cpu" if kind == "onnx" else device)
+    network, place = load_network(weights), choose_device(device if kind == "pt2" else "cpu")
     counts = [2, 1, 3] if pairs is None else [pairs]
     batches = [each.to(place) for each in _batches(opened, network.config, counts)]
-    about = {"weights": weights.name, "source": source, "tolerance": tolerance}
-    found = write_export(network.to(place), out, kind, batches, tolerance, pairs is None, about)
+    if kind == "half":
+        found = write_half(weights, out, batches, allowed)
+    else:
+        about = {"weights": weights.name, "source": source, "tolerance": allowed}
+        found = write_export(network.to(place), out, kind, batches, allowed, pairs is None, about)
     print("largest difference from the network, in parts of 1 or of the value if that is larger:")
     for name, value in found.items():
         print(f"  {name:18} {value:.2g}")
-    print(f"{out}: {'any number of' if pairs is None else pairs} pairs at once, {place.type}; {sidecar(out)} tells "
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, with {out.with_suffix('.json').name}" if kind == "half" else
+          f"{out}: {'any number of' if pairs is None else pairs} pairs at once, {place.type}; {sidecar(out)} tells "
           "what goes in and comes out")
 
 
-def _kind(form: str) -> Kind:
+def _kind(form: str) -> Kind | Literal["half"]:
     if form == "pt2":
         return "pt2"
     if form == "onnx":
         return "onnx"
-    raise InputError(f"--format {form} is not known; use pt2 or onnx")
+    if form == "half":
+        return "half"
+    raise InputError(f"--format {form} is not known; use pt2, onnx or half")
 
 
 def _pairs(batch: str) -> int | None:

@@ -50,10 +50,10 @@ def register(
         "--config", metavar="FILE", show_default=False, help="Settings of the registrar (YAML).")] = None,
     weights: Annotated[Path | None, typer.Option(
         "--weights", metavar="FILE", show_default=False,
-        help="A checkpoint of crossi2p train: with a start that may be more than 5 deg or 25 cm wrong (--search), the "
-             "network looks for a better one first.")] = None,
+        help="A checkpoint of crossi2p train, for the network that looks for a start where there is none, or one that "
+             "may be more than 5 deg or 25 cm wrong (--search); none: no network. Default: the package's own.")] = None,
     from_scratch: Annotated[bool, typer.Option(
-        "--from-scratch", help="Start from no extrinsic at all; needs --weights.")] = False,
+        "--from-scratch", help="Start from no extrinsic at all.")] = False,
 ) -> None:
     """Find where the camera sits relative to the LiDAR, and say how sure that is.
 
@@ -69,8 +69,9 @@ def register(
     from ..registrar import Registrar  # loads torch: not before the rest of the input is known to be usable
 
     registrar = Registrar(config, device, weights)
-    if from_scratch and registrar.matcher is None:
-        raise InputError("--from-scratch needs a trained network to look for a start; give its checkpoint by --weights")
+    if from_scratch and not registrar.has_network:
+        raise InputError("--from-scratch needs a network to look for a start; leave --weights out, or name a "
+                         "checkpoint")
     with staged_folder(out) as folder:
         run = _register_jointly if joint else _register_each
         records = run(opened, chosen, starts, registrar, folder)

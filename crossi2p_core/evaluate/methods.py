@@ -20,6 +20,7 @@ from ..registrar import SURE_MARGIN, Registrar, RegistrarConfig
 from ..train.metrics import coarse_recall
 from ..train.targets import targets_of
 from ..types import Prior, Sample
+from ..weights import NONE, find_weights
 
 Array = np.ndarray
 REFINE, NETWORK, BOTH = "refine", "network", "network + refine"
@@ -41,9 +42,9 @@ class Methods:
         return None if self.matcher is None else _recall(self.matcher, sample)
 
 
-def named_weights(weights: str | Path | None, config: str | Path | None) -> str | Path | None:
-    """Those given, else those that the settings name."""
-    return weights if weights is not None else load_config(RegistrarConfig, config).weights
+def named_weights(weights: str | Path | None, config: str | Path | None) -> Path | None:
+    """The file of those given, else of those that the settings name, else of the package's own; None: no network."""
+    return find_weights(weights if weights is not None else load_config(RegistrarConfig, config).weights)
 
 
 def load_methods(weights: str | Path | None, refine: bool, has_start: bool, config: str | Path | None,
@@ -52,7 +53,7 @@ def load_methods(weights: str | Path | None, refine: bool, has_start: bool, conf
 
     Raises InputError for weights or a device that cannot be used, and where neither network nor refine is left.
     """
-    settings = replace(load_config(RegistrarConfig, config), weights=None)
+    settings = replace(load_config(RegistrarConfig, config), weights=NONE)
     named = named_weights(weights, config)
     if named is None:
         if not refine:
@@ -71,7 +72,7 @@ def load_methods(weights: str | Path | None, refine: bool, has_start: bool, conf
 def _registered(registrar: Registrar) -> Method:
     def ask(sample: Sample, prior: Prior | None) -> Answer:
         begin = time.perf_counter()
-        if prior is None and registrar.matcher is None:
+        if prior is None and not registrar.has_network:
             raise InputError("refine alone has no start: give --weights")
         found = registrar.register(sample, prior)
         return _answer(found.T_cam_lidar, found.covariance, found.status, found.reason, begin)

@@ -31,8 +31,8 @@ CONTROL_FRAMES = 20  # that the control without image learns from
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be evaluated. bounds: (degrees, metres) of C's start. rounds: pairs per frame. train: where the
-    control without image learns the rig; None: the source itself."""
+    """What is to be evaluated. weights: as of `find_weights`. bounds: (degrees, metres) of C's start. rounds: pairs per
+    frame. train: where the control without image learns the rig; None: the source itself."""
 
     source: Source
     chosen: Sequence[int]
@@ -80,7 +80,7 @@ def list_pairs(wanted: Wanted) -> PairList:
     about = {
         "protocol": wanted.protocol, "source": wanted.source.identity(), "seed": wanted.seed, "rounds": wanted.rounds,
         "bounds": list(wanted.bounds) if wanted.protocol == "C" else None, "refine": wanted.refine,
-        "weights": None if weights is None else _digest(Path(weights)),
+        "weights": None if weights is None else _digest(weights),
         "config": None if wanted.config is None else _digest(wanted.config),
         "control": None if wanted.train is None else wanted.train.identity()}
     return PairList(about, draw_pairs(wanted.source.names, wanted.chosen, wanted.rounds, wanted.seed,

@@ -41,6 +41,11 @@ class Evidence:
         return float(np.sqrt(np.trace(self.covariance[:3, :3])))
 
     @property
+    def convincing(self) -> bool:
+        """More of the cloud's edges are in the image than in any wrong one, upright ones among them."""
+        return self.response >= CONVINCING and self.sides >= SIDES
+
+    @property
     def sigma_cm(self) -> float:
         """Standard deviation of the translation, as a length."""
         return float(10 * np.sqrt(np.trace(self.covariance[3:, 3:])))

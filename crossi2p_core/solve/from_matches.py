@@ -1,27 +1,33 @@
-"""From what the network says of a batch to poses: the coarse likelihood first, then the fine matches that agree."""
+"""From what the network says to poses: the coarse likelihood, its hills to a fraction of a cell, fine matches."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ..geometry import se3
 from ..model.batch import Batch
+from ..model.config import COARSE_STRIDE
 from ..model.network import Matches
 from ..types import Prior
+from .map_places import places_near
 from .probabilistic.hypotheses import Gravity, find_pose
 from .probabilistic.levenberg_marquardt import levenberg_marquardt
 from .probabilistic.problem import MIN_DEPTH_M, make_problem, project
 
-AGREE_PX = 16.0  # a fine match this close to where a pose sees its point is believed: two superpixels
-ROUNDS = 2  # of fitting the matches that agree, and looking which agree then
-FEWEST = 12  # such matches below which the coarse pose stands
-ITERATIONS = 10
-NEAR_DEG, NEAR_M = 5.0, 3.0  # by more the fine matches do not correct a coarse pose
+AGREE_PX = 16.0  # a match this close to where a pose sees its point is believed: two superpixels
+LOST_PX = 40.0  # and one farther off than this has no say at all
+TYPICAL_PX = 5.0  # scale of the robust loss (Cauchy's)
+ROUNDS, ITERATIONS = 8, 4  # of weighing matches anew by their errors, and of Levenberg-Marquardt within each
+FEWEST = 12  # matches that agree below which a coarser pose stands
+LEAST_MASS = 0.02  # a map that holds less around a place says nothing of it
+SHARPER = 0.7  # fine matches count where their median error is below this share of the coarse ones'
+NEAR_DEG, NEAR_M = 5.0, 3.0  # by more the matches do not correct a coarse pose
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,8 @@ class MatchedPoses:
     """B poses.
 
     T: (B, 4, 4) T_cam_lidar. covariance: (B, 6, 6) as in `Registration`. margin: (B,) by how much the coarse pose beats
-    any other. matches, inliers: (B,) fine matches, and those that agree with the pose. error_px: (B,) their
-    median reprojection error in the end, NaN without any.
+    any other. matches, inliers: (B,) those that the pose was fitted to, and those of them that agree with it. error_px:
+    (B,) their median reprojection error in the end, NaN without any.
     """
 
     T: Tensor
@@ -87,27 +93,75 @@ def poses_from_matches(matches: Matches, batch: Batch, grid: tuple[int, int], pr
     return poses_from(said_of(matches, batch, grid), prior, gravity, seed)
 
 
+@dataclass(frozen=True)
+class _Places:
+    """n points of each of B pairs and where they are seen: points (B, n, 3) m, pixels (B, n, 2), weights (B, n, 2) one
+    over px, valid (B, n) bool."""
+
+    points: Tensor
+    pixels: Tensor
+    weights: Tensor
+    valid: Tensor
+    K: Tensor
+
+
 @torch.no_grad()
 def poses_from(said: Said, prior: Prior | None = None, gravity: Gravity | None = None, seed: int = 0) -> MatchedPoses:
     """Poses of B pairs; arguments as of `find_pose`."""
     # 1. the pose that the coarse likelihood agrees on
     coarse = find_pose(said.maps, said.outside, said.superpoints, said.K, prior, gravity, seed, said.known,
                        said.recorded)
-    # 2. the fine matches that agree with it
-    agree = before = said.valid & (_errors(said, coarse.T) < AGREE_PX)
-    # 3. the pose that fits these best
-    T = coarse.T
+    # 2. the one that fits best where the maps see their superpoints
+    T, covariance = _fit(partial(_on_maps, said), coarse.T, coarse.covariance, coarse.T, prior)
+    places = _on_maps(said, T)
+    # 3. the one that fits the fine matches best, where these are the sharper ones
+    fine = _Places(said.points, said.pixels, said.weights, said.valid, said.K)
+    sharper = _median(fine, T) < SHARPER * _median(places, T)
+    finer, finer_covariance = _fit(lambda _: fine, T, covariance, coarse.T, prior)
+    T = torch.where(sharper[:, None, None], finer, T)
+    covariance = torch.where(sharper[:, None, None], finer_covariance, covariance)
+    # 4. what speaks for it
+    valid, agree, error = (torch.where(sharper, a, b)
+                           for a, b in zip(_support(fine, T), _support(places, T), strict=True))
+    return MatchedPoses(T, covariance, coarse.margin, valid, agree, error)
+
+
+def _on_maps(said: Said, T: Tensor) -> _Places:
+    """Where the maps see their superpoints, around where poses (B, 4, 4) do."""
+    u, v, depth = project(said.superpoints, T[:, None], said.K)
+    pixels, spread, mass = places_near(said.maps, torch.stack([u[:, 0], v[:, 0]], dim=-1), COARSE_STRIDE)
+    valid = said.known & (mass > LEAST_MASS) & (depth[:, 0] > MIN_DEPTH_M)
+    return _Places(said.superpoints, pixels, mass[..., None] / spread, valid, said.K)
+
+
+def _fit(seen_from: Callable[[Tensor], _Places], T: Tensor, covariance: Tensor, coarse: Tensor,
+         prior: Prior | None) -> tuple[Tensor, Tensor]:
+    """Poses (B, 4, 4) from T that fit places best, by a robust loss, and covariances (B, 6, 6); T and `covariance`
+    where too few places agree or the pose strays from `coarse` (B, 4, 4). seen_from: the places as seen from a pose."""
+    fitted = T
     for _ in range(ROUNDS):
-        problem = make_problem(said.points, said.pixels, said.weights * agree[..., None], said.K)
-        polished = levenberg_marquardt(problem, T, ITERATIONS)
-        T = polished.T
-        agree = said.valid & (_errors(said, T) < AGREE_PX)
-    enough = (before.sum(dim=1) >= FEWEST) & (agree.sum(dim=1) >= before.sum(dim=1))
-    better = (enough & _near(T, coarse.T, prior))[:, None, None]
-    T, agree = torch.where(better, T, coarse.T), torch.where(better[:, 0], agree, before)
-    error = _errors(said, T).masked_fill(~agree, torch.nan).nanmedian(dim=1).values
-    return MatchedPoses(T, torch.where(better, polished.covariance, coarse.covariance), coarse.margin,
-                        said.valid.sum(dim=1), agree.sum(dim=1), error)
+        places = seen_from(fitted)
+        error = _errors(places, fitted)
+        weight = (places.valid & (error < LOST_PX)) / (1 + (error / TYPICAL_PX).square()).sqrt()
+        problem = make_problem(places.points, places.pixels, places.weights * weight[..., None], places.K)
+        polished = levenberg_marquardt(problem, fitted, ITERATIONS)
+        fitted = polished.T
+    enough = (places.valid & (_errors(places, fitted) < AGREE_PX)).sum(dim=1) >= FEWEST
+    better = (enough & _near(fitted, coarse, prior))[:, None, None]
+    return torch.where(better, fitted, T), torch.where(better, polished.covariance, covariance)
+
+
+def _median(places: _Places, T: Tensor) -> Tensor:
+    """(B,) median error in px of the places that agree with poses (B, 4, 4); infinite where too few do."""
+    _, agree, error = _support(places, T)
+    return torch.where(agree >= FEWEST, error, torch.inf)
+
+
+def _support(places: _Places, T: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(B,) how many places there are, how many agree with poses (B, 4, 4), and their median error in px."""
+    error = _errors(places, T)
+    agree = places.valid & (error < AGREE_PX)
+    return places.valid.sum(dim=1), agree.sum(dim=1), error.masked_fill(~agree, torch.nan).nanmedian(dim=1).values
 
 
 def _near(T: Tensor, start: Tensor, prior: Prior | None) -> Tensor:
@@ -123,8 +177,8 @@ def _near(T: Tensor, start: Tensor, prior: Prior | None) -> Tensor:
     return near
 
 
-def _errors(said: Said, T: Tensor) -> Tensor:
+def _errors(places: _Places, T: Tensor) -> Tensor:
     """(B, n) distances in px between where points are said to be and where T sees them; infinite behind the camera."""
-    u, v, depth = project(said.points, T[:, None], said.K)
-    apart = torch.hypot(u[:, 0] - said.pixels[..., 0], v[:, 0] - said.pixels[..., 1])
+    u, v, depth = project(places.points, T[:, None], places.K)
+    apart = torch.hypot(u[:, 0] - places.pixels[..., 0], v[:, 0] - places.pixels[..., 1])
     return apart.masked_fill(depth[:, 0] < MIN_DEPTH_M, torch.inf)

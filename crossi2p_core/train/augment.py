@@ -20,7 +20,7 @@ from .augment_cloud import (
     move_scan,
     without_vehicle,
 )
-from .augment_image import add_noise, blur, change_exposure, change_light
+from .augment_image import add_noise, add_texture, blur, change_exposure, change_light
 from .augment_view import draw_turn, draw_zoom, fitted_intrinsics, mirror, share_recorded, virtual_camera
 from .config import AugmentConfig
 
@@ -97,8 +97,8 @@ def _worse_scan(cloud: PointCloud, config: AugmentConfig, rng: np.random.Generat
 
 
 def _other_light(image: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    for change, amount in ((change_light, config.light), (change_exposure, config.exposure), (blur, config.blur_px),
-                           (add_noise, config.noise)):
+    for change, amount in ((add_texture, config.texture), (change_light, config.light),
+                           (change_exposure, config.exposure), (blur, config.blur_px), (add_noise, config.noise)):
         if amount:
             image = change(image, rng, amount)
     return image

@@ -26,6 +26,30 @@ def change_exposure(image: Array, rng: np.random.Generator, amount: float) -> Ar
     return cv2.LUT(image, table)
 
 
+def add_texture(image: Array, rng: np.random.Generator, amount: float) -> Array:
+    """Light and dark patches of all sizes over parts of the image, as foliage, shadows and wear make; (H, W, 3) uint8.
+
+    Half of the image, in blots, is multiplied by exp(s n), n of unit variance with equal shares from every octave, as
+    natural images have (Field, "Relations between the statistics of natural images", 1987); s up to `amount`. It
+    teaches that most edges of a picture are no edges of the scene, of which synthetic ones have too few.
+    """
+    strength = rng.uniform(0, amount)
+    octaves = [2**i for i in range(6)]
+    n: Array = np.sum([_blots(image.shape[:2], rng, size) for size in octaves], axis=0) / np.sqrt(len(octaves))
+    where = 1 / (1 + np.exp(-6 * _blots(image.shape[:2], rng, 32)))
+    return np.clip(np.rint(image * np.exp(strength * n * where)[..., None]), 0, 255).astype(np.uint8)
+
+
+def _blots(shape: tuple[int, ...], rng: np.random.Generator, size: int) -> Array:
+    """(H, W) noise of about unit variance whose features are `size` pixels wide."""
+    height, width = shape
+    coarse: Array = rng.standard_normal((height // size + 3, width // size + 3), dtype=np.float32)
+    if size > 1:
+        coarse = cv2.resize(coarse, None, fx=size, fy=size, interpolation=cv2.INTER_CUBIC)
+    top, left = rng.integers(0, max(1, size), 2)
+    return coarse[top:top + height, left:left + width]
+
+
 def add_noise(image: Array, rng: np.random.Generator, sigma: float) -> Array:
     """Noise of the sensor, normal, up to `sigma` of an image in 0..1; (H, W, 3) uint8."""
     strength = 255 * rng.uniform(0, sigma)

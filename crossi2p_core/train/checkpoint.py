@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from .. import atomic
 from ..errors import InputError
 from ..safe_yaml import read_plain
+from ..weights import find_weights
 
 FORMAT = "crossi2p checkpoint 1"
 PARTS = ("safetensors", "training.safetensors")
@@ -67,11 +68,12 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
 
 
 def load(path: str | Path, training: bool = True) -> Checkpoint:
-    """Read a checkpoint by its JSON, or by its weights beside it. training: also what is needed to go on.
+    """Read a checkpoint by its JSON, by its weights beside it, or by name (see `find_weights`). training: also what is
+    needed to go on.
 
     Raises InputError, saying what is wrong, for files that are missing, damaged or not ours.
     """
-    path = Path(path)
+    path = find_weights(path) or Path(path)
     if path.suffix == ".safetensors":
         path = path.with_suffix(".json")
     told = _read_sidecar(path)

@@ -52,6 +52,7 @@ class AugmentConfig:
 
     light: float = option(0.3, low=0.0, high=1.0)  # share by which brightness, contrast and saturation vary
     exposure: float = option(0.4, low=0.0, high=2.0)  # |log gamma|
+    texture: float = option(0.0, low=0.0, high=2.0)  # of patches that no geometry explains; log of the brightness
     noise: float = option(0.03, low=0.0, high=0.5)  # one sigma, of an image in 0..1
     blur_px: float = option(1.5, low=0.0, high=10.0)  # one sigma
     virtual_camera: bool = True  # turn and zoom the image by homography, so that no rig can be learned
@@ -97,6 +98,7 @@ class TrainConfig:
     optimizer: Literal["muon", "adamw"] = "muon"
     lr: float = option(5e-4, low=1e-8, high=10.0)
     lr_floor: float = option(0.01, low=0.0, high=1.0)  # share of lr at the last step
+    lr_fall: float = option(1.0, low=0.0, high=1.0)  # share of the steps, at the end, over which lr falls
     warm_up: int = option(500, low=0, high=10**9)  # steps
     weight_decay: float = option(0.01, low=0.0, high=10.0)  # not of biases and norms
     clip: float = option(1.0, low=1e-6, high=1e9)  # largest norm of the gradient

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 
 
-def learning_rate(step: int, base: float, warm_up: int, steps: int, floor: float = 0.0) -> float:
-    """Linear up to `base` over `warm_up` steps, then half a cosine down to `floor` x `base` at the last of `steps`.
+def learning_rate(step: int, base: float, warm_up: int, steps: int, floor: float = 0.0, fall: float = 1.0) -> float:
+    """Linear up to `base` over `warm_up` steps, then `base`, then half a cosine down to `floor` x `base` at the last.
 
-    step: counted from 0; what lies beyond the end stays at the floor.
+    step: counted from 0; what lies beyond the end stays at the floor. fall: share of `steps`, at the end, over which
+    the rate falls; 1 is a cosine from the warm-up on. Below 1, the part before does not depend on `steps`: a run can be
+    ended at several numbers of steps from one beginning (Hu et al., MiniCPM, 2024).
     """
     if step < warm_up:
         return base * (step + 1) / warm_up
-    done = min(1.0, (step - warm_up) / max(1, steps - 1 - warm_up))
+    begin = max(warm_up, round(steps * (1 - fall)))
+    done = min(1.0, max(0.0, (step - begin) / max(1, steps - 1 - begin)))
     return base * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
 
 

@@ -84,7 +84,7 @@ class Trainer:
                 # 1. everything random in this step follows from its number
                 seed_step(self.config.seed, self.step, self.world.rank)
                 lr = learning_rate(self.step, self.config.lr, self.config.warm_up, self.config.steps,
-                                   self.config.lr_floor)
+                                   self.config.lr_floor, self.config.lr_fall)
                 # 2. gradients of all processes, and the numbers that describe them
                 weights = self.gradnorm.weights_at(self.step)
                 model.train()

@@ -54,6 +54,8 @@ def tell(plan: Plan) -> bool:
         drive = _record(plan)
         course = Course(AGREEING)
         start = _watch(plan, drive, course, stage / SAVED)
+        for former in (*stage.glob("*.bak"), *stage.glob("*.watch.json")):  # what the node keeps for its next start
+            former.unlink()
         step(6, "both processes have ended; drawing the scan on the image, before and after")
         saved = read_extrinsic(stage / SAVED)
         assert course.last is not None

@@ -1,0 +1,134 @@
+"""`crossi2p monitor`: is the calibration still good? Frame by frame, as the node does it while the robot drives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import typer
+
+from .. import atomic
+from ..calibration_file import Extrinsic, write_calibration
+from ..config import load_config
+from ..datasets import Source, open_source
+from ..datasets.selection import select_frames
+from ..errors import InputError
+from ..types import Prior
+from .knocks import Knock, KnockOption, KnockSeedOption, read_knock
+from .options import CameraOption, FramesOption, JsonOption, SourceArgument, degrees_and_metres
+from .progress import progress
+from .records import plain
+from .results import staged_folder
+from .starts import Starts
+
+if TYPE_CHECKING:
+    from ..monitor.follow import Followed, Follower
+    from ..registrar import Registrar
+
+EXIT_CODES = {"calibrated": 0, "repaired": 0, "suspect": 1, "decalibrated": 1, "unknown": 3}
+
+
+def monitor(
+    source: SourceArgument,
+    frames: FramesOption = None,
+    camera: CameraOption = None,
+    init: Annotated[Path | None, typer.Option(
+        "--init", metavar="FILE", show_default=False,
+        help="The calibration in use, T_cam_lidar of this YAML or JSON file. Default: the recorded extrinsic.")] = None,
+    search: Annotated[str | None, typer.Option(
+        "--search", metavar="DEG,CM", show_default=False,
+        help="How far from it a frame looks. Default: 2,20.")] = None,
+    policy: Annotated[Literal["report", "propose", "apply"], typer.Option(
+        "--policy", help="Once it is off: say so; find another one too; use that from then on.")] = "report",
+    knock: KnockOption = None,
+    seed: KnockSeedOption = 0,
+    state: Annotated[Path | None, typer.Option(
+        "--state", metavar="FILE", show_default=False,
+        help="What the watch knows: read first where it is there, written at the end.")] = None,
+    out: Annotated[Path | None, typer.Option(
+        "--out", metavar="DIR", show_default=False,
+        help="Folder for timeline.json and, if a new calibration was found, extrinsic.yaml.")] = None,
+    config: Annotated[Path | None, typer.Option(
+        "--config", metavar="FILE", show_default=False,
+        help="Settings (YAML): least_deg, least_m, false_alarms, window and so on.")] = None,
+    weights: Annotated[Path | None, typer.Option(
+        "--weights", metavar="FILE", show_default=False, help="A checkpoint of crossi2p train; none: no network. "
+                                                              "Default: the package's own.")] = None,
+    as_json: JsonOption = False,
+    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
+) -> None:
+    """Watch a calibration over the frames of a drive: calibrated, suspect, decalibrated, repaired, or cannot tell.
+
+    Exit code, by the last frame: 0 calibrated or repaired; 1 suspect or decalibrated; 3 cannot tell; 2 the input cannot
+    be used.
+    """
+    starts = Starts.from_options(None, 0, init, degrees_and_metres(search, "--search"))
+    opened = open_source(source, camera=camera)
+    chosen = select_frames(opened, frames)
+    knocks = read_knock(knock, seed, len(chosen))
+    first = starts.for_group(opened[chosen[0]])
+    assert first is not None
+    from ..monitor.config import MonitorConfig
+    from ..monitor.follow import Follower
+    from ..monitor.state_file import read_watch, write_watch
+    from ..monitor.watch import Watch
+    from ..registrar import Registrar
+
+    settings = load_config(MonitorConfig, config)
+    known = None if state is None else read_watch(state, np.asarray(first.T_cam_lidar), settings)
+    registrar = Registrar(None, device, weights)
+    follower = Follower(known or Watch(np.asarray(first.T_cam_lidar), settings), registrar, policy)
+    rows, found = [], None
+    with progress("Watching") as advance, staged_folder(out) as folder:
+        for name, followed in _follow(opened, chosen, follower, registrar, first, knocks, advance):
+            rows.append(_row(name, followed))
+            found = followed.repair or found
+            if not as_json and (followed.said.changed or followed.repair or followed.failed):
+                print(_in_words(followed), flush=True)
+        report = plain({"frames": rows, "state": rows[-1]["state"], "words": rows[-1]["words"]})
+        if folder is not None:
+            atomic.write_text(folder / "timeline.json", json.dumps(report, indent=1, allow_nan=False))
+            if found is not None:
+                kept = found.found
+                write_calibration(folder / "extrinsic.yaml", Extrinsic(
+                    kept.T_cam_lidar, "camera", "lidar", kept.covariance, kept.verdict.status, found.words,
+                    f"{len(kept.used)} frames of {source}"))
+    if state is not None:
+        write_watch(state, follower.watch)
+    print(json.dumps(report, allow_nan=False) if as_json else f"{report['state']}: {report['words']}")
+    raise typer.Exit(EXIT_CODES[report["state"]])
+
+
+def _follow(source: Source, chosen: list[int], follower: Follower, registrar: Registrar, first: Prior,
+            knock: Knock | None, advance: Any) -> Iterator[tuple[str, Followed]]:
+    """Every frame, and what follows from it."""
+    for number, index in enumerate(chosen):
+        name = source.names[index]
+        try:
+            sample = source[index] if knock is None else knock.seen(source[index], number)
+            prior = Prior(follower.watch.T_in_use, first.max_deg, first.max_m)
+            yield name, follower.after(sample, registrar.register(sample, prior))
+        except InputError as error:
+            yield name, follower.without(name, str(error))
+        advance(number + 1, len(chosen))
+
+
+def _row(name: str, followed: Followed) -> dict[str, Any]:
+    said, repair = followed.said, followed.repair
+    return {"name": name, "state": followed.state.value, "words": followed.words, "score": said.reading.score,
+            "usable_frames": said.reading.usable, "since": said.since, "turned_deg": said.moved[0],
+            "shifted_m": said.moved[1], "within_deg": said.reading.bounds[0], "within_m": said.reading.bounds[1],
+            "repair": None if repair is None else {"applied": repair.applied, "words": repair.words,
+                                                   "T_cam_lidar": repair.found.T_cam_lidar},
+            "no_repair": followed.failed or None}
+
+
+def _in_words(followed: Followed) -> str:
+    said = followed.said
+    line = f"{said.name}: {said.state.value}: {said.words}"
+    if followed.repair is None:
+        return f"{line}\n{said.name}: {followed.failed}" if followed.failed else line
+    return f"{line}\n{said.name}: {followed.repair.words}"

@@ -1,0 +1,61 @@
+"""A checkpoint at half its size, to be shipped: weights in float16, without what only training needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from . import atomic
+from .errors import InputError
+from .export_check import differences
+from .matcher import load_network
+from .model.batch import Batch
+from .model.network import Network
+from .model.plain import PlainNetwork
+from .train import checkpoint
+
+
+def write_half(weights: str | Path, path: str | Path, batches: Sequence[Batch], tolerance: float) -> dict[str, float]:
+    """Write NAME.safetensors and NAME.json, a checkpoint like any other; returns the largest difference per output.
+
+    The network with the rounded weights runs beside the one with the checkpoint's own, as in `export_check`; of
+    similarity it is the probabilities that are compared, since logits of what is improbable may be far apart. Raises
+    InputError, and leaves whatever was there, where an output differs by more than the tolerance, and for a path of
+    another ending.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise InputError(f"{path}: weights are written as .safetensors; give it that ending")
+    kept = checkpoint.load(weights, training=False)
+    # 1. rounded
+    half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in kept.weights.items()}
+    data = safetensors.torch.save(half)
+    # 2. as good as before
+    network = load_network(weights).eval().requires_grad_(False)
+    rounded = load_network(weights).eval().requires_grad_(False)
+    checkpoint.load_weights(rounded, safetensors.torch.load(data), str(path))
+    found = differences(network, lambda inputs: PlainNetwork(rounded)(*inputs.values()), batches)
+    found["similarity"] = _probabilities_apart(network, rounded, batches)
+    odd = [f"{name} by {value:.3g}" for name, value in found.items() if not value <= tolerance]
+    if odd:
+        raise InputError(f"in float16 the weights say something else: {', '.join(odd)}, allowed is {tolerance:g}; "
+                         "nothing was written; use a larger --tolerance if that is precise enough")
+    # 3. written, the .json last
+    told = {"format": checkpoint.FORMAT, "step": kept.step, "score": kept.score, "metrics": kept.metrics,
+            "fingerprint": kept.fingerprint, "config": kept.config, "state": {},
+            "sha256": {"safetensors": hashlib.sha256(data).hexdigest()}}
+    atomic.write_bytes(path, data)
+    atomic.write_text(path.with_suffix(".json"), json.dumps(told, indent=1, allow_nan=False))
+    return found
+
+
+@torch.no_grad()
+def _probabilities_apart(network: Network, other: Network, batches: Sequence[Batch]) -> float:
+    """The largest difference between what both think of a superpoint being in a superpixel."""
+    return max(float((network(batch).scores.similarity.softmax(2) - other(batch).scores.similarity.softmax(2))
+                     .abs().max()) for batch in batches)

@@ -1,0 +1,1 @@
+"""Watching a calibration over frames: evidence -> sequential test -> state -> repair."""

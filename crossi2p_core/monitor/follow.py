@@ -1,0 +1,144 @@
+"""Frames of a drive in, the watch's word out, and where it says so a new calibration: what command and node share."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ..calibrate.config import CalibrateConfig
+from ..calibrate.frames import Read
+from ..calibrate.observability import sigmas
+from ..calibrate.run import Calibration, calibrate
+from ..errors import InputError
+from ..registrar import Registrar
+from ..types import Prior, Registration, Sample
+from .evidence import Evidence, cannot_tell, evidence_of
+from .states import State
+from .watch import Said, Watch
+
+Array = np.ndarray
+Policy = Literal["report", "propose", "apply"]
+SIGMAS, LEAST_DEG, LEAST_M = 3.0, 1.0, 0.10  # of what is searched for a repair, and its bounds at least
+MOST_FRAMES = 4  # times repair_frames: how many of the newest are kept
+TRY_AGAIN = 5  # usable frames after a repair that came to nothing
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A new calibration, and whether it is in use by now. words: for people."""
+
+    found: Calibration
+    applied: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Followed:
+    """After a frame. repair: None where none was tried, or it came to nothing: then `failed` says why, else empty."""
+
+    said: Said
+    repair: Repair | None = None
+    failed: str = ""
+
+    @property
+    def state(self) -> State:
+        """After the repair, where one was applied."""
+        return State.REPAIRED if self.repair is not None and self.repair.applied else self.said.state
+
+    @property
+    def words(self) -> str:
+        """What is known by then."""
+        return self.repair.words if self.repair is not None and self.repair.applied else self.said.words
+
+
+class Follower:
+    """Watches one camera; keeps the frames that a repair would need.
+
+    A repair rests on the first frames after the move, which have seen but one place; so it is made again, from all that
+    have come since, each time they are twice as many.
+    """
+
+    def __init__(self, watch: Watch, registrar: Registrar, policy: Policy = "report",
+                 config: CalibrateConfig | None = None) -> None:
+        self.watch, self.policy = watch, policy
+        self._registrar, self._config = registrar, config or CalibrateConfig()
+        self._samples: deque[Sample] = deque(maxlen=MOST_FRAMES * watch.config.repair_frames)
+        self._wait = 0  # usable frames until a repair is tried again
+        self._again_at = 0  # frames since the move at which a repair is made again; 0: never
+        self._proposed = False
+
+    def after(self, sample: Sample, found: Registration) -> Followed:
+        """What follows from a frame that was registered from the calibration in use."""
+        evidence = evidence_of(sample.name, found, self.watch.T_in_use)
+        if evidence.usable or evidence.misfit:
+            self._samples.append(sample)
+        return self._follow(evidence)
+
+    def without(self, name: str, reason: str) -> Followed:
+        """What follows from a frame that could not be looked at."""
+        return self._follow(cannot_tell(name, reason))
+
+    def use(self, T_in_use: Array) -> None:
+        """Somebody else says what the calibration in use is; if it is the one watched, nothing changes."""
+        if not np.allclose(T_in_use, self.watch.T_in_use, atol=1e-7):
+            self.watch.accept(T_in_use, repaired=False)
+            self._samples.clear()
+            self._wait, self._again_at, self._proposed = 0, 0, False
+
+    def _follow(self, evidence: Evidence) -> Followed:
+        said = self.watch.observe(evidence)
+        self._wait -= evidence.usable
+        self._proposed &= said.state is State.DECALIBRATED
+        # 1. is there something to repair, and enough to do it with?
+        again = 0 < self._again_at <= len(self._samples)
+        samples = list(self._samples) if again else self._since(said.since)
+        if not (again or self._is_off(said)) or len(samples) < self.watch.config.repair_frames:
+            return Followed(said)
+        if self.policy == "report" or self._proposed or self._wait > 0:
+            return Followed(said)
+        # 2. what these frames say together
+        self._wait, self._again_at = TRY_AGAIN, 2 * self._again_at
+        try:
+            found = calibrate(Read(tuple(samples), ()), self._start(), self._registrar, self._config, lambda *_: None)
+        except InputError as error:
+            return Followed(said, failed=f"no repair: {error}")
+        if found.verdict.status != "ok":
+            return Followed(said, failed=f"no repair that one can trust: {found.verdict.reason}")
+        # 3. in use from now on, or told
+        return Followed(said, self._take(found, samples))
+
+    def _is_off(self, said: Said) -> bool:
+        """The camera has moved, or nothing fits any more where a network could find out where it is."""
+        lost = said.state is State.SUSPECT and said.since is None
+        return said.state is State.DECALIBRATED or (lost and self._registrar.has_network)
+
+    def _since(self, first: str | None) -> list[Sample]:
+        """The frames kept since the move; all of them where nobody knows when that was."""
+        names = [sample.name for sample in self._samples]
+        return list(self._samples)[names.index(first) if first in names else 0:]
+
+    def _start(self) -> Prior | None:
+        """Where the frames see the camera, and how far about it to search; None: nobody knows."""
+        try:
+            seen = self.watch.where()
+        except InputError:
+            return None
+        degrees, metres = sigmas(seen.covariance, seen.T)
+        return Prior(seen.T, max(LEAST_DEG, SIGMAS * degrees), max(LEAST_M, SIGMAS * metres))
+
+    def _take(self, found: Calibration, samples: list[Sample]) -> Repair:
+        """Apply or propose what was found in these frames."""
+        degrees, metres = sigmas(found.covariance, found.T_cam_lidar)
+        sure = f"from {len(found.used)} frames, standard deviation {degrees:.2f} deg and {100 * metres:.1f} cm"
+        if self.policy == "propose":
+            self._proposed = True
+            return Repair(found, False, f"a new calibration is proposed, {sure}")
+        self.watch.accept(found.T_cam_lidar, repaired=True)
+        self._samples.clear()
+        self._samples.extend(samples)
+        self._wait = 0
+        self._again_at = 2 * len(samples) if 2 * len(samples) <= (self._samples.maxlen or 0) else 0
+        return Repair(found, True, f"repaired: a new calibration is in use, {sure}")

@@ -1,0 +1,124 @@
+"""A sequential test over frames: has the camera moved, since when, and by how much?
+
+A window-limited generalised likelihood ratio (Lai, "Sequential changepoint detection in quality control and dynamical
+systems", 1995): for every candidate beginning, the mean deviation since then is measured in its own sigmas; the highest
+counts. The mean is a robust one, begun at the median: no single frame, however wrong and sure, raises an alarm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .config import MonitorConfig
+from .doubts import pages_sum
+from .evidence import Evidence
+
+Array = np.ndarray
+FAR = 3.5  # sigmas of six numbers from the mean beyond which a frame's say shrinks (Huber)
+ITERATIONS = 4  # of weighing the frames anew
+LENGTHS = (3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 65, 80, 100, 130, 160, 200, 250, 320, 400, 500)
+CONFIDENT = 3.37  # sigmas of three numbers together that 99 of 100 stay within (chi-square, 3 degrees)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The test after a frame.
+
+    score: the highest squared deviation in sigmas, over all beginnings. since: how many usable frames ago that one is,
+    0 without any. xi: (6,) mean deviation since then, covariance: (6, 6) of it, the floor in it. usable: frames in the
+    window that tell something. bounds: (degrees, metres) within which the deviation over the whole window stays, 99 of
+    100 times; infinite without evidence. doubts: Page's sum of the doubts.
+    """
+
+    score: float
+    since: int
+    xi: Array
+    covariance: Array
+    usable: int
+    bounds: tuple[float, float]
+    doubts: float = 0.0
+
+    @property
+    def turned_deg(self) -> float:
+        """By how much the camera has turned."""
+        return float(np.degrees(np.linalg.norm(self.xi[:3])))
+
+    @property
+    def shifted_m(self) -> float:
+        """By how much it has shifted."""
+        return float(np.linalg.norm(self.xi[3:]))
+
+
+class SequentialTest:
+    """Takes in evidence frame by frame; what cannot tell is not taken in."""
+
+    def __init__(self, config: MonitorConfig) -> None:
+        self._lengths = [length for length in LENGTHS if length <= config.window]
+        self._floor = np.diag([math.radians(config.floor_deg) ** 2] * 3 + [config.floor_m**2] * 3)
+        self._alike = config.alike
+        self.doubts = 0.0
+        self._kept: deque[Evidence] = deque(maxlen=config.window)
+
+    @property
+    def kept(self) -> Sequence[Evidence]:
+        """What the window holds, oldest first."""
+        return tuple(self._kept)
+
+    def forget(self) -> None:
+        """Nothing from before counts: another calibration is in use."""
+        self._kept.clear()
+        self.doubts = 0.0
+
+    def observe(self, evidence: Evidence) -> Reading:
+        """The test with one more frame."""
+        if evidence.usable:
+            self._kept.append(evidence)
+            self.doubts = pages_sum(self.doubts, evidence.doubt)
+        return self.read()
+
+    def read(self) -> Reading:
+        """The test as it stands."""
+        count = len(self._kept)
+        if not count:
+            return Reading(0.0, 0, np.zeros(6), np.full((6, 6), np.inf), 0, (math.inf, math.inf), self.doubts)
+        xi, covariance = (np.array([part for part in parts]) for parts in zip(
+            *((each.xi, each.covariance) for each in reversed(self._kept)), strict=True))
+        information = np.linalg.inv(covariance)
+        # 1. the mean over the newest 3, 4, ... frames, and how far that is from nothing, in sigmas
+        lengths = [length for length in self._lengths if length <= count] or [count]
+        means = [self._mean(xi[:length], information[:length]) for length in lengths]
+        scores = [float(mean @ np.linalg.solve(spread, mean)) for mean, spread in means]
+        # 2. the beginning that explains most, and what the whole window leaves possible
+        best = int(np.argmax(scores))
+        whole = means[-1] if lengths[-1] == count else self._mean(xi, information)
+        return Reading(scores[best], lengths[best], *means[best], count, _bounds(*whole), self.doubts)
+
+    def _mean(self, xi: Array, information: Array) -> tuple[Array, Array]:
+        """(6,) robust mean of (n, 6) deviations with (n, 6, 6) information, and its (6, 6) covariance: frames resemble
+        their neighbours, and share a floor."""
+        mean = np.median(xi, axis=0)
+        for _ in range(ITERATIONS):
+            apart = xi - mean
+            far = np.sqrt(np.einsum("ni,nij,nj->n", apart, information, apart))
+            weights = np.minimum(1.0, FAR / np.maximum(far, 1e-9))
+            total = np.einsum("n,nij->ij", weights, information)
+            mean = np.linalg.solve(total, np.einsum("n,nij,nj->i", weights, information, xi))
+        return mean, np.linalg.inv(total) * _likeness(len(xi), self._alike) + self._floor
+
+
+def _likeness(count: int, correlation: float) -> float:
+    """How many times wider the mean of so many neighbours is than that of strangers: a first-order autoregression."""
+    r = correlation
+    return (1 + r) / (1 - r) - 2 * r * (1 - r**count) / (count * (1 - r) ** 2)
+
+
+def _bounds(xi: Array, covariance: Array) -> tuple[float, float]:
+    """Degrees and metres that the deviation stays below: its length and that many sigmas of the longest axis."""
+    turn, shift = (float(np.linalg.norm(part)) + CONFIDENT * math.sqrt(np.linalg.eigvalsh(block).max())
+                   for part, block in ((xi[:3], covariance[:3, :3]), (xi[3:], covariance[3:, 3:])))
+    return math.degrees(turn), shift

@@ -1,0 +1,162 @@
+"""The watch in the node: what it says of answers, what it repairs and saves, and what a restart keeps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ros_here  # noqa: F401  skips where ROS is missing, before anything of it is imported
+
+from crossi2p_core.calibration_file import read_calibration
+from crossi2p_core.geometry import se3
+from crossi2p_core.types import Camera, PointCloud, Registration, Sample
+from crossi2p_ros.guard import Guard
+from crossi2p_ros.outcome import Outcome
+from crossi2p_ros.parameters import Settings
+from crossi2p_ros.prior import Reference
+from crossi2p_ros.ros_compat.tf2 import Buffer
+
+CAMERA = Camera(np.array([[50.0, 0, 32], [0, 50, 24], [0, 0, 1]]), 64, 48)
+SAMPLE = Sample("1.0", np.zeros((48, 64, 3), np.uint8), CAMERA, PointCloud.from_arrays(np.ones((5, 3))))
+SIGMA = np.array([np.radians(0.12)] * 3 + [0.015] * 3)
+
+
+def turned(degrees: float) -> np.ndarray:
+    return se3.make(se3.exp_so3(np.radians([0.0, degrees, 0.0])), np.array([0.1, 0.0, 0.0]))
+
+
+@dataclass
+class Node:
+    """A node's guard, and the sensors of a robot whose camera may be elsewhere than its reference says."""
+
+    folder: Path
+    policy: str = "apply"
+    prior: float = 0.0  # degrees; what the source says
+    clock: int = 0
+    log: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.settings = Settings(repair_policy=self.policy, save_path=str(self.folder / "extrinsic.yaml"),
+                                 prior_source="none")
+        self.reference = Reference(lambda: self.settings, Buffer())
+        self.guard = Guard(lambda: self.settings, self.reference)
+        self.rng = np.random.default_rng(0)
+
+    def hear(self, degrees: float, count: int = 1, same_pair: bool = False) -> None:
+        """Answers of a camera that is turned by so much from zero."""
+        for _ in range(count):
+            start = self.reference.find("lidar", "camera", 0)
+            start = turned(self.prior) if start is None else start
+            found = Registration(se3.exp_se3(SIGMA * self.rng.normal(size=6)) @ turned(degrees), np.diag(SIGMA**2),
+                                 "ok", "because", doubt_before=0.01, convincing=True)
+            self.clock += 0 if same_pair else 10**8
+            self.log += self.guard.consider(Outcome(found, start, SAMPLE, "lidar", "camera", self.clock, 0.0, 0.5, 0.0,
+                                                    {}, self.clock))
+
+
+def test_a_move_is_told_repaired_saved_and_confirmed(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.hear(0.0, 10)
+    assert node.guard.state == "calibrated" and node.guard.repairs == 0 and not node.reference.accepted
+    node.hear(1.5, 8)
+    assert any(line.startswith("decalibrated: turned by") for line in node.log)
+    assert any(line.startswith("repaired: the reference was 1.") for line in node.log)
+    assert node.guard.repairs == 1 and node.reference.accepted
+    node.hear(1.5, 20)
+    assert node.guard.state == "calibrated" and node.guard.repairs == 1
+    assert se3.rotation_error_deg(read_calibration(tmp_path / "extrinsic.yaml"), turned(1.5)) < 0.5
+
+
+def test_by_report_the_node_only_tells(tmp_path: Path) -> None:
+    node = Node(tmp_path, "report")
+    node.hear(0.0, 10)
+    node.hear(1.5, 12)
+    assert node.guard.state == "decalibrated" and "turned by 1." in node.guard.words
+    assert not node.reference.accepted and not (tmp_path / "extrinsic.yaml").exists()
+    node.reference.accept(turned(1.5), "lidar", "camera")  # as the operator does
+    node.hear(1.5)
+    assert node.guard.state == "repaired"
+
+
+def test_answers_of_the_same_pairs_add_nothing(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.hear(0.0)
+    node.hear(0.0, 9, same_pair=True)
+    assert node.guard.state == "unknown" and "1 of 3 usable" in node.guard.words
+
+
+def test_pairs_that_are_passed_over_are_blind_moments_once_a_second(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.log += node.guard.pass_over("nobody has asked yet", 10**9)
+    node.hear(0.0, 10)
+    begin = node.clock
+    for tenth in range(1, 190):
+        node.log += node.guard.pass_over("the vehicle turns", begin + tenth * 10**8)
+    assert node.guard.state == "calibrated"  # nineteen moments
+    for second in range(20, 23):
+        node.log += node.guard.pass_over("the vehicle turns", begin + second * 10**9)
+    assert node.guard.state == "unknown" and node.guard.words.endswith("say nothing; the last: the vehicle turns")
+    assert sum("cannot tell" in line for line in node.log) == 1
+    node.clock = begin + 10**11
+    node.hear(0.0, 3)
+    assert node.guard.state == "calibrated"
+
+
+def test_a_restart_goes_on_with_the_repair_while_the_source_says_what_was_repaired(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.hear(0.0, 10)
+    node.hear(1.5, 8)
+    repaired = node.reference.find("lidar", "camera", 0)
+    again = Node(tmp_path)
+    again.hear(1.5)
+    assert any("goes on with the calibration that was repaired before" in line for line in again.log)
+    np.testing.assert_allclose(again.reference.find("lidar", "camera", 0), repaired, atol=1e-9)
+    again.hear(1.5, 20)
+    assert again.guard.state == "calibrated" and again.guard.repairs == 0
+    other = Node(tmp_path, prior=1.5)
+    other.hear(1.5, 4)
+    assert not other.reference.accepted
+    shy = Node(tmp_path, "report")
+    shy.hear(1.5, 4)
+    assert not shy.reference.accepted
+
+
+def test_reset_takes_the_repair_back_for_good(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.hear(0.0, 10)
+    node.hear(1.5, 8)
+    node.reference.reset()
+    node.guard.forget()
+    assert not (tmp_path / "extrinsic.watch.json").exists() and node.guard.state == ""
+    node.hear(0.0, 5)
+    assert not node.reference.accepted and node.guard.state == "calibrated"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", json.dumps({"format": "crossi2p watch 1"}), "\x00\xff"])
+def test_a_damaged_file_is_said_and_nothing_else(tmp_path: Path, content: str) -> None:
+    (tmp_path / "extrinsic.watch.json").write_text(content)
+    node = Node(tmp_path)
+    node.hear(0.0, 10)
+    assert node.log[0].startswith("the watch begins anew") and node.guard.state == "calibrated"
+
+
+def test_what_cannot_be_written_is_said_and_the_repair_is_in_use(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    node = Node(tmp_path)
+    node.settings = replace(node.settings, save_path=str(tmp_path / "file" / "extrinsic.yaml"))
+    node.hear(0.0, 10)
+    node.hear(1.5, 8)
+    assert node.reference.accepted
+    assert any("state of the watch is not kept" in line for line in node.log)
+    assert any("in use, but not saved" in line for line in node.log)
+
+
+def test_another_camera_has_a_watch_of_its_own(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.hear(0.0, 10)
+    found = Registration(turned(0.0), np.diag(SIGMA**2), "ok", "because", doubt_before=0.01, convincing=True)
+    node.guard.consider(Outcome(found, turned(0.0), SAMPLE, "lidar", "other", 10**10, 0.0, 0.5, 0.0, {}, 10**10))
+    assert node.guard.state == "unknown" and "1 of 3" in node.guard.words
