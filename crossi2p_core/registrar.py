@@ -23,7 +23,7 @@ from .types import Prior, Registration, Sample
 from .weights import find_weights
 
 MOST_LOOKED_AT = 20  # samples of one rig that the network looks at, spread over all of them
-SURE_MARGIN = 10.0  # log odds between the network's best pose and any other; random weights reach 3
+SURE_MARGIN = 25.0  # log odds between the best pose and any other; wrong answers of the package's weights reach 19
 START_DEG, START_M = (2.0, 10.0), (0.2, 0.5)  # bounds of what the refinement is asked to search from there
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from crossi2p_core.geometry import se3
 from crossi2p_core.solve.pnp import solve_pnp
-from crossi2p_core.solve.probabilistic.evidence import Evidence, coarser, log_odds, pick, score
+from crossi2p_core.solve.probabilistic.evidence import LEAST, TYPICAL, Evidence, coarser, log_odds, pick, score
 from crossi2p_core.solve.probabilistic.guesses import draw_matches, guess_by_one, guess_by_two
 from crossi2p_core.solve.probabilistic.hypotheses import Gravity, PoseEstimate, find_pose
 from crossi2p_core.types import Camera, Prior
@@ -50,28 +50,44 @@ class Trial:
 
 def by_hand(evidence: Evidence, T: np.ndarray) -> float:
     """The score of one pose, superpoint by superpoint."""
-    total = 0.0
+    seen: dict[tuple[int, int], list[float]] = {}
     h, w = evidence.inside.shape[-2:]
     for m, point in enumerate(evidence.superpoints[0].double().numpy()):
         q = T[:3, :3] @ point + T[:3, 3]
         u, v = (K.double().numpy() @ q)[:2] / q[2]
         column, row = (u + 0.5) / STRIDE - 0.5, (v + 0.5) / STRIDE - 0.5
         if q[2] < 0.1 or not (-0.5 < column < w - 0.5 and -0.5 < row < h - 0.5):
-            total += float(evidence.outside[0, m])
             continue
         column, row = min(max(column, 0), w - 1), min(max(row, 0), h - 1)
         j, i = min(int(column), w - 2), min(int(row), h - 2)
         a, b = column - j, row - i
         cells = evidence.inside[0, m, i:i + 2, j:j + 2].double().numpy()
-        total += float(np.array([1 - b, b]) @ cells @ np.array([1 - a, a]))
-    return total
+        value = float(np.array([1 - b, b]) @ cells @ np.array([1 - a, a]))
+        seen.setdefault((round(row), round(column)), []).append(value - float(evidence.outside[0, m]))
+    return sum(np.mean(gains) for gains in seen.values()) * math.sqrt(TYPICAL / max(len(seen) / (h * w), LEAST))
 
 
-def test_a_score_is_the_sum_over_superpoints() -> None:
+def test_a_score_is_the_sum_over_superpixels_of_what_their_superpoints_say_on_average() -> None:
     trial = Trial(0)
-    poses = np.stack([trial.T, se3.exp_se3(np.array([0.1, -0.2, 0.05, 1, 0, -1])) @ trial.T, np.eye(4)])
+    beside = se3.exp_se3(np.array([0.1, -0.2, 0.05, 1, 0, -1])) @ trial.T
+    poses = np.stack([trial.T, beside, np.diag([1.0, -1, -1, 1]) @ trial.T])
     got = score(trial.evidence, torch.from_numpy(poses).float()[None])[0]
     assert np.allclose(got, [by_hand(trial.evidence, T) for T in poses], atol=0.05)
+
+
+def test_a_crowd_of_superpoints_says_no_more_than_one() -> None:
+    trial = Trial(0)
+    twice = [torch.cat([part, part], dim=1) for part in (trial.maps, trial.not_in_view, trial.points[None])]
+    T = torch.from_numpy(trial.T).float()[None, None]
+    assert torch.allclose(score(log_odds(*twice, K[None]), T), score(trial.evidence, T), rtol=1e-3)
+
+
+def test_what_another_frame_says_adds_up() -> None:
+    trial = Trial(0)
+    twice = [torch.cat([part, part], dim=1) for part in (trial.maps, trial.not_in_view, trial.points[None])]
+    frame = torch.arange(2).repeat_interleave(len(trial.points))
+    T = torch.from_numpy(trial.T).float()[None, None]
+    assert torch.allclose(score(log_odds(*twice, K[None], frame=frame), T), 2 * score(trial.evidence, T), rtol=1e-3)
 
 
 def test_scores_do_not_depend_on_how_they_are_chunked_or_batched() -> None:
@@ -120,10 +136,10 @@ def test_superpoints_that_are_not_valid_say_nothing() -> None:
 
 def test_the_coarser_maps_see_a_rough_pose_where_the_fine_ones_do_not() -> None:
     trial = Trial(6)
-    rough = torch.from_numpy(se3.exp_se3(np.radians([0, 4.0, 0, 0, 0, 0])) @ trial.T).float()[None, None]
-    elsewhere = torch.from_numpy(se3.exp_se3(np.radians([0, 60.0, 0, 0, 0, 0])) @ trial.T).float()[None, None]
-    fine, coarse = trial.evidence, coarser(trial.evidence)
-    assert score(coarse, rough) - score(coarse, elsewhere) > score(fine, rough) - score(fine, elsewhere)
+    turned = [se3.exp_se3(np.radians([0, deg, 0, 0, 0, 0])) @ trial.T for deg in (0.0, 4.0, 60.0)]
+    poses = torch.from_numpy(np.stack(turned)).float()[None]
+    fine, coarse = (score(evidence, poses)[0] for evidence in (trial.evidence, coarser(trial.evidence)))
+    assert (coarse[1] - coarse[2]) / (coarse[0] - coarse[2]) > (fine[1] - fine[2]) / (fine[0] - fine[2])
 
 
 def test_matches_are_drawn_by_how_likely_they_are() -> None:

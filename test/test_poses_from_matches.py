@@ -30,7 +30,8 @@ def frame(seed: int, T: np.ndarray | None = None, wrong: float = 0.6, pretended:
     uv, seen = projected(points, seen_from)
     chosen = np.flatnonzero(seen)[:FINE]
     one = torch.ones(1, len(chosen))
-    return Said(maps, outside, points[None], torch.ones(1, len(points), dtype=torch.bool),
+    return Said(maps, outside, maps, points[None], torch.zeros(len(points), dtype=torch.int64),
+                torch.ones(1, len(points), dtype=torch.bool),
                 torch.ones(1, *GRID, dtype=torch.bool), points[chosen][None],
                 torch.from_numpy(uv[chosen]).float()[None], one[..., None].repeat(1, 1, 2), one.bool(), K[None])
 
@@ -76,7 +77,7 @@ def test_a_pose_that_is_off_is_led_to_where_the_maps_see_their_points(seed: int)
     points = street(rng)
     truth = camera(rng, points)
     maps, outside = likelihood(rng, points, truth, wrong=0.0, noise_cells=0.2)
-    said = replace(frame(seed), maps=maps, outside=outside, superpoints=points[None])
+    said = replace(frame(seed), maps=maps, places=maps, outside=outside, superpoints=points[None])
     beside = se3.exp_se3(np.array([0.02, -0.02, 0.01, 0.25, -0.2, 0.25])) @ truth
     start = torch.from_numpy(beside).float()[None]
     T, _ = _fit(partial(_on_maps, said), start, torch.eye(6)[None], start, None)

@@ -38,6 +38,14 @@ class CoarseScores:
         inside = self.similarity.float().log_softmax(dim=2) + functional.logsigmoid(in_view)[:, :, None]
         return inside, functional.logsigmoid(-in_view)
 
+    def log_choice(self) -> Tensor:
+        """(B, M, C) log probability that a superpixel sees this of the superpoints.
+
+        It is learned against all superpoints, those out of view among them, while of a superpoint out of view
+        `log_likelihood` never learns where it is not. So whole poses are judged by this.
+        """
+        return self.similarity.float().log_softmax(dim=1) + functional.logsigmoid(self.covered.float())[:, None, :]
+
 
 class CoarseMatcher(nn.Module):
     """Superpoints and superpixels in the shared space in, scores out."""

@@ -51,14 +51,17 @@ class MatchedPoses:
 class Said:
     """What the network says of B pairs, as far as poses rest on it. M superpoints, n fine matches.
 
-    maps: (B, M, h, w) and outside: (B, M) log probabilities, as of `find_pose`, with superpoints (B, M, 3) m, known
-    (B, M) and recorded (B, h, w) bool. points: (B, n, 3) m, LiDAR frame, pixels: (B, n, 2), weights: (B, n, 2) and
+    maps: (B, M, h, w) and outside: (B, M) log probabilities, as of `find_pose`; places: (B, M, h, w) log probabilities of
+    where each superpoint is seen, if it is in view. With superpoints (B, M, 3) m, frame (M,)
+    int64, known (B, M) and recorded (B, h, w) bool. points: (B, n, 3) m, LiDAR frame, pixels: (B, n, 2), weights: (B, n, 2) and
     valid: (B, n) of the fine matches. K: (B, 3, 3).
     """
 
     maps: Tensor
     outside: Tensor
+    places: Tensor
     superpoints: Tensor
+    frame: Tensor
     known: Tensor
     recorded: Tensor
     points: Tensor
@@ -70,21 +73,26 @@ class Said:
 
 def said_of(matches: Matches, batch: Batch, grid: tuple[int, int]) -> Said:
     """Of a batch; grid: rows and columns of superpixels."""
-    inside, outside = matches.scores.log_likelihood()
+    places, outside = matches.scores.log_likelihood()
+    maps = matches.scores.log_choice()
     fine = matches.fine
     points, pixels, weights = (part.flatten(1, 2).float() for part in (fine.points, fine.pixels, fine.weights))
-    return Said(inside.unflatten(2, grid), outside, matches.superpoints, matches.valid,
-                matches.inside.unflatten(1, grid), points, pixels, weights, fine.valid.flatten(1), batch.K)
+    frame = torch.zeros_like(outside[0], dtype=torch.int64)
+    return Said(maps.unflatten(2, grid), outside, places.unflatten(2, grid), matches.superpoints, frame,
+                matches.valid, matches.inside.unflatten(1, grid), points, pixels, weights, fine.valid.flatten(1), batch.K)
 
 
 def joined(frames: Sequence[Said]) -> Said:
     """As if one pair had all superpoints and matches of these, each of one pair and all of one rig and camera: they
     have the pose in common, so what each knows of it adds up."""
     def together(name: str) -> Tensor:
-        return torch.cat([getattr(frame, name) for frame in frames], dim=1)
+        return torch.cat([getattr(said, name) for said in frames], dim=1)
 
     first = frames[0]
-    return Said(*(getattr(first, f.name) if f.name in ("recorded", "K") else together(f.name) for f in fields(Said)))
+    parts = {f.name: getattr(first, f.name) if f.name in ("recorded", "K") else together(f.name)
+             for f in fields(Said) if f.name != "frame"}
+    number = torch.cat([torch.full_like(said.frame, i) for i, said in enumerate(frames)])
+    return Said(**parts, frame=number)
 
 
 def poses_from_matches(matches: Matches, batch: Batch, grid: tuple[int, int], prior: Prior | None = None,
@@ -110,7 +118,7 @@ def poses_from(said: Said, prior: Prior | None = None, gravity: Gravity | None =
     """Poses of B pairs; arguments as of `find_pose`."""
     # 1. the pose that the coarse likelihood agrees on
     coarse = find_pose(said.maps, said.outside, said.superpoints, said.K, prior, gravity, seed, said.known,
-                       said.recorded)
+                       said.recorded, frame=said.frame)
     # 2. the one that fits best where the maps see their superpoints
     T, covariance = _fit(partial(_on_maps, said), coarse.T, coarse.covariance, coarse.T, prior)
     places = _on_maps(said, T)
@@ -129,7 +137,7 @@ def poses_from(said: Said, prior: Prior | None = None, gravity: Gravity | None =
 def _on_maps(said: Said, T: Tensor) -> _Places:
     """Where the maps see their superpoints, around where poses (B, 4, 4) do."""
     u, v, depth = project(said.superpoints, T[:, None], said.K)
-    pixels, spread, mass = places_near(said.maps, torch.stack([u[:, 0], v[:, 0]], dim=-1), COARSE_STRIDE)
+    pixels, spread, mass = places_near(said.places, torch.stack([u[:, 0], v[:, 0]], dim=-1), COARSE_STRIDE)
     valid = said.known & (mass > LEAST_MASS) & (depth[:, 0] > MIN_DEPTH_M)
     return _Places(said.superpoints, pixels, mass[..., None] / spread, valid, said.K)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .distributions import cholesky
-from .evidence import Evidence, score
+from .evidence import CHANCE, Evidence, score
 from .levenberg_marquardt import inverse_information, moved, solve_damped
 from .problem import MIN_DEPTH_M, Problem, normal_equations, project
 
@@ -73,7 +73,7 @@ def _pull(evidence: Evidence, T: Tensor) -> Problem:
 def _window(evidence: Evidence, which: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Superpixels around columns and rows (H, n, 1) in the maps of superpoints `which` (H, n).
 
-    Mass above the floor times nearness, nearness, columns and rows, (H, n, 25) each.
+    Mass above floor and chance times nearness, nearness, columns and rows, (H, n, 25) each.
     """
     h, w = evidence.inside.shape[-2:]
     around = torch.arange(-WINDOW, WINDOW + 1, device=column.device)
@@ -83,7 +83,7 @@ def _window(evidence: Evidence, which: Tensor, column: Tensor, row: Tensor) -> t
     index = which[..., None] * (h * w) + (i.clamp(0, h - 1) * w + j.clamp(0, w - 1)).long()
     mass = evidence.inside.reshape(-1).index_select(0, index.flatten()).view(index.shape).exp()
     near = torch.exp(-((j - column) ** 2 + (i - row) ** 2) / (2 * BLUR**2)) * exists
-    return (mass - evidence.floor[0, which][..., None]).clamp(min=0) * near, near, j, i
+    return (mass - evidence.floor[0, which][..., None] - CHANCE).clamp(min=0) * near, near, j, i
 
 
 def hold_of(up: Tensor | None, sigma_rad: float, like: Tensor) -> Tensor | None:

@@ -1,9 +1,14 @@
-"""How well poses agree with a dense match likelihood: every superpoint asks the map where it would be seen."""
+"""How well poses agree with a dense match likelihood: every superpoint asks its map where it would be seen.
+
+What superpoints say is averaged within a superpixel and summed over superpixels. Summed over superpoints, as if all of
+them were independent, a weak network's poses drift backwards until the whole scan is in view, five to ten metres: much
+seen a little too well beats little seen right (docs/learning.md has what that made of protocol D).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,6 +18,8 @@ from .problem import MIN_DEPTH_M, project
 
 HIDDEN = 0.3  # chance that a superpoint inside the image is not seen there: something stands in front of it
 ASTRAY = 0.1  # chance that a map has its mass anywhere
+CHANCE = (1 - HIDDEN) * (1 - ASTRAY)  # above the floor, of a map that knows nothing
+TYPICAL, LEAST = 0.1, 0.02  # share of the superpixels that see superpoints: usually, and that a pose counts for at least
 CHUNK = 1 << 17  # pairs of pose and superpoint looked up at once: what they need then stays in the cache
 
 LookUp = Callable[[Tensor, Tensor, Tensor], Tensor]  # maps (B, M, h, w), column and row (B, H, M) -> (B, H, M)
@@ -24,36 +31,42 @@ class Evidence:
 
     inside: (B, M, h, w) for each superpoint and superpixel; floor: (B, M) the share of its exponential that any
     superpixel has. outside: (B, M) where the superpoint is not in the image.
-    superpoints: (B, M, 3) m. K: (B, 3, 3), pixels of the image. stride: pixels per superpixel.
+    superpoints: (B, M, 3) m, known: (B, M) bool, which of them say anything. frame: (M,) int64, the number of the scan that each is of, from 0, where several scans and
+    images of one rig are looked at together. K: (B, 3, 3), pixels of the image. stride: pixels per superpixel.
     """
 
     inside: Tensor
     floor: Tensor
     outside: Tensor
     superpoints: Tensor
+    known: Tensor
+    frame: Tensor
     K: Tensor
     stride: float
 
 
 def log_odds(log_likelihood: Tensor, log_not_in_view: Tensor, superpoints: Tensor, K: Tensor,
-             stride: float = 8, valid: Tensor | None = None) -> Evidence:
+             stride: float = 8, valid: Tensor | None = None, frame: Tensor | None = None) -> Evidence:
     """Evidence by which poses can be compared, from log probabilities (B, M, h, w) and (B, M); see `Evidence`.
 
     Summed as they are, log probabilities prefer poses that see nothing: one of h w superpixels always gets a small
-    share. So each is divided by its base rate, the mean over the superpoints of the pair. A superpoint inside the image
-    may also be hidden there (HIDDEN) or its map be wrong (ASTRAY), which bounds what one can spoil. -inf is fine.
-    Superpoints that are not `valid` (B, M) say nothing: 0 wherever they are.
+    share. So each is divided by its base rate, the mean over the superpoints and superpixels of the pair. A superpoint
+    inside the image may also be hidden there (HIDDEN) or its map be wrong (ASTRAY), which bounds what one can spoil.
+    -inf is fine. Superpoints that are not `valid` (B, M) say nothing: 0 wherever they are.
     """
-    cells = log_likelihood.shape[-2] * log_likelihood.shape[-1]
     kept = torch.ones_like(log_not_in_view, dtype=torch.bool) if valid is None else valid
+    many = kept.sum(dim=1, keepdim=True).clamp(min=1)
     not_seen = log_not_in_view.float().exp().clamp(1e-6, 1 - 1e-6)  # (B, M)
-    rate = ((1 - not_seen) * kept).sum(dim=1, keepdim=True) / kept.sum(dim=1, keepdim=True).clamp(min=1)
-    rate = rate.clamp(1e-3, 1 - 1e-3)
+    rate = (((1 - not_seen) * kept).sum(dim=1, keepdim=True) / many).clamp(1e-3, 1 - 1e-3)
     seen, unseen = (1 - not_seen) / rate, torch.where(kept, not_seen / (1 - rate), 1.0)
     floor = torch.where(kept, (1 - HIDDEN) * ASTRAY * seen + HIDDEN * unseen, 1.0)  # (B, M)
-    gain = kept * (1 - HIDDEN) * (1 - ASTRAY) * cells / rate
-    inside = (log_likelihood.float().exp() * gain[..., None, None] + floor[..., None, None]).log()
-    return Evidence(inside, floor, unseen.log(), superpoints.float(), K.float(), stride)
+    share = log_likelihood.float().exp() * kept[..., None, None]
+    usual = share.mean(dim=(2, 3)).sum(dim=1, keepdim=True) / many  # (B, 1)
+    gain = CHANCE / usual.clamp(min=1e-12)
+    inside = (share * gain[..., None, None] + floor[..., None, None]).log()
+    if frame is None:
+        frame = torch.zeros_like(log_not_in_view[0], dtype=torch.int64)
+    return Evidence(inside, floor, unseen.log(), superpoints.float(), kept, frame, K.float(), stride)
 
 
 def coarser(evidence: Evidence) -> Evidence:
@@ -62,39 +75,59 @@ def coarser(evidence: Evidence) -> Evidence:
     b, m = share.shape[:2]
     share = functional.avg_pool2d(share.flatten(0, 1)[:, None], 2, ceil_mode=True, count_include_pad=False)
     share = functional.avg_pool2d(share, 3, stride=1, padding=1, count_include_pad=False)[:, 0]
-    return Evidence(share.log().unflatten(0, (b, m)), evidence.floor, evidence.outside, evidence.superpoints,
-                    evidence.K, 2 * evidence.stride)
+    return replace(evidence, inside=share.log().unflatten(0, (b, m)), stride=2 * evidence.stride)
 
 
 def pick(evidence: Evidence, index: Tensor) -> Evidence:
     """Of the superpoints index (m,) alone."""
     return Evidence(evidence.inside[:, index], evidence.floor[:, index], evidence.outside[:, index],
-                    evidence.superpoints[:, index], evidence.K, evidence.stride)
+                    evidence.superpoints[:, index], evidence.known[:, index], evidence.frame[index], evidence.K,
+                    evidence.stride)
 
 
 def score(evidence: Evidence, T: Tensor, smooth: bool = True) -> Tensor:
-    """(B, H) sums over the superpoints for poses T (B, H, 4, 4), differentiable by T where `smooth`.
+    """(B, H) log odds of poses T (B, H, 4, 4) against knowing nothing, differentiable by T where `smooth`.
 
-    smooth: interpolated between the centres of superpixels; otherwise that of the superpixel itself, much cheaper.
+    The sum over the superpixels that see any superpoint of the mean of what these gain there over not being in view,
+    times the root of how many superpixels usually see something over how many do: neighbours tell much the same, so
+    twice as many of them are not twice the evidence. smooth: interpolated between the centres of superpixels; otherwise
+    that of the superpixel itself, much cheaper.
     """
     step = max(1, CHUNK // evidence.superpoints.shape[1] // len(T))
     look = _interpolated if smooth else _nearest
-    return torch.cat([_sum(evidence, part, look) for part in T.float().split(step, dim=1)], dim=1)
+    frames = int(evidence.frame.max()) + 1
+    return torch.cat([_gain(evidence, part, look, frames) for part in T.float().split(step, dim=1)], dim=1)
 
 
-def _sum(evidence: Evidence, T: Tensor, look: LookUp) -> Tensor:
+def _gain(evidence: Evidence, T: Tensor, look: LookUp, frames: int) -> Tensor:
     """(B, H) of poses T (B, H, 4, 4)."""
     u, v, depth = project(evidence.superpoints, T, evidence.K)
     h, w = evidence.inside.shape[-2:]
     column, row = (u + 0.5) / evidence.stride - 0.5, (v + 0.5) / evidence.stride - 0.5
     within = (depth > MIN_DEPTH_M) & (column > -0.5) & (column < w - 0.5) & (row > -0.5) & (row < h - 0.5)
-    value = look(evidence.inside, column.clamp(0, w - 1), row.clamp(0, h - 1))
-    return torch.where(within, value, evidence.outside[:, None]).sum(-1)
+    within &= evidence.known[:, None]
+    column, row = column.clamp(0, w - 1), row.clamp(0, h - 1)
+    gain = within * (look(evidence.inside, column, row) - evidence.outside[:, None])  # (B, H, M)
+    cell = evidence.frame * (h * w) + _flat(column.detach(), row.detach(), w)
+    crowd, seen = _crowds(within, cell, frames * h * w)
+    return (gain / crowd).sum(-1) * (TYPICAL / seen.clamp(min=LEAST)).sqrt()
+
+
+def _crowds(within: Tensor, cell: Tensor, cells: int) -> tuple[Tensor, Tensor]:
+    """How many superpoints share the superpixel `cell` (B, H, M), at least 1, where they are `within` (B, H, M), and
+    the share (B, H) of all `cells` that see any."""
+    count = torch.zeros(*cell.shape[:2], cells, device=cell.device)
+    count.scatter_add_(2, cell, within.to(count))
+    return count.gather(2, cell).clamp(min=1), (count > 0).sum(-1) / cells
 
 
 def _nearest(maps: Tensor, column: Tensor, row: Tensor) -> Tensor:
-    index = row.round() * maps.shape[-1] + column.round()
-    return _look_up(maps, index.long())
+    return _look_up(maps, _flat(column, row, maps.shape[-1]))
+
+
+def _flat(column: Tensor, row: Tensor, width: int) -> Tensor:
+    """The number of the nearest superpixel, row by row."""
+    return (row.round() * width + column.round()).long()
 
 
 def _interpolated(maps: Tensor, column: Tensor, row: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ class Gravity:
 class PoseEstimate:
     """B poses by match likelihood.
 
-    T: (B, 4, 4) T_cam_lidar. score: (B,) log odds of the pose, see `evidence.log_odds`. margin: (B,) by how much it
+    T: (B, 4, 4) T_cam_lidar. score: (B,) log odds of the pose, see `evidence.score`. margin: (B,) by how much it
     beats the best pose that is another one (APART_RAD, APART_M), or knowing nothing, whose log odds are 0; near 0 or
     below it is a guess. covariance: (B, 6, 6) as in `Registration`: left perturbation exp(xi) T, xi = (rotation rad,
     translation m) in the camera frame; it trusts the maps to be probabilities.
@@ -54,14 +54,14 @@ class PoseEstimate:
 def find_pose(log_likelihood: Tensor, log_not_in_view: Tensor, superpoints: Tensor, K: Tensor,
               prior: Prior | None = None, gravity: Gravity | None = None, seed: int = 0,
               valid: Tensor | None = None, recorded: Tensor | None = None, stride: float = 8,
-              reach_m: float = 15.0) -> PoseEstimate:
+              reach_m: float = 15.0, frame: Tensor | None = None) -> PoseEstimate:
     """The pose that the maps agree on.
 
-    log_likelihood: (B, M, h, w) of each superpoint being seen in each superpixel, log_not_in_view: (B, M) of it being
-    seen in none. superpoints: (B, M, 3) m, LiDAR frame; K: (B, 3, 3), pixels of the image. prior: the answer of every
+    log_likelihood: (B, M, h, w) of each superpoint being seen in each superpixel, up to a factor, log_not_in_view:
+    (B, M) of it being seen in none. superpoints: (B, M, 3) m, LiDAR frame; K: (B, 3, 3), pixels of the image. prior: the answer of every
     pair lies within its bounds. gravity: the tilt is known. valid: (B, M) bool, None: all. recorded: (B, h, w) bool,
     the superpixels that the recording fills, from the top left, None: all; what lies beyond is not in view. reach_m:
-    the camera is not farther from the LiDAR. The same seed gives the same answer, on one device. This is for
+    the camera is not farther from the LiDAR. frame: (M,), see `Evidence`. The same seed gives the same answer, on one device. This is for
     inference: it waits for the device.
     """
     found = []
@@ -72,7 +72,7 @@ def find_pose(log_likelihood: Tensor, log_not_in_view: Tensor, superpoints: Tens
             if recorded is not None:
                 maps = maps[..., :_extent(recorded[i].any(1)), :_extent(recorded[i].any(0))]
             evidence = log_odds(maps, log_not_in_view[one], superpoints[one], K[one], stride,
-                                None if valid is None else valid[one])
+                                None if valid is None else valid[one], frame)
             found.append(_find(evidence, prior, gravity, reach_m, torch.Generator().manual_seed(seed)))
     return PoseEstimate(*(torch.stack(parts) for parts in zip(*found, strict=True)))
 
