@@ -51,9 +51,9 @@ class MatchedPoses:
 class Said:
     """What the network says of B pairs, as far as poses rest on it. M superpoints, n fine matches.
 
-    maps: (B, M, h, w) and outside: (B, M) log probabilities, as of `find_pose`; places: (B, M, h, w) log probabilities of
-    where each superpoint is seen, if it is in view. With superpoints (B, M, 3) m, frame (M,)
-    int64, known (B, M) and recorded (B, h, w) bool. points: (B, n, 3) m, LiDAR frame, pixels: (B, n, 2), weights: (B, n, 2) and
+    maps: (B, M, h, w) and outside: (B, M) log probabilities, as of `find_pose`; places: (B, M, h, w) log probabilities
+    of where each superpoint is seen. superpoints: (B, M, 3) m, frame: (M,) int64, known: (B, M) and recorded: (B, h, w)
+    bool, as of `find_pose`. points: (B, n, 3) m, LiDAR frame, pixels: (B, n, 2), weights: (B, n, 2) and
     valid: (B, n) of the fine matches. K: (B, 3, 3).
     """
 

@@ -19,7 +19,7 @@ from .problem import MIN_DEPTH_M, project
 HIDDEN = 0.3  # chance that a superpoint inside the image is not seen there: something stands in front of it
 ASTRAY = 0.1  # chance that a map has its mass anywhere
 CHANCE = (1 - HIDDEN) * (1 - ASTRAY)  # above the floor, of a map that knows nothing
-TYPICAL, LEAST = 0.1, 0.02  # share of the superpixels that see superpoints: usually, and that a pose counts for at least
+TYPICAL, LEAST = 0.1, 0.02  # share of the superpixels that see superpoints: as a rule, and what a pose counts for
 CHUNK = 1 << 17  # pairs of pose and superpoint looked up at once: what they need then stays in the cache
 
 LookUp = Callable[[Tensor, Tensor, Tensor], Tensor]  # maps (B, M, h, w), column and row (B, H, M) -> (B, H, M)
@@ -31,8 +31,8 @@ class Evidence:
 
     inside: (B, M, h, w) for each superpoint and superpixel; floor: (B, M) the share of its exponential that any
     superpixel has. outside: (B, M) where the superpoint is not in the image.
-    superpoints: (B, M, 3) m, known: (B, M) bool, which of them say anything. frame: (M,) int64, the number of the scan that each is of, from 0, where several scans and
-    images of one rig are looked at together. K: (B, 3, 3), pixels of the image. stride: pixels per superpixel.
+    superpoints: (B, M, 3) m, known: (B, M) bool, which of them say anything. frame: (M,) int64, the number of the scan
+    that each is of, from 0, where several scans and images of one rig are looked at together. K: (B, 3, 3), pixels of the image. stride: pixels per superpixel.
     """
 
     inside: Tensor

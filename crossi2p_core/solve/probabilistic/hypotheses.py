@@ -58,11 +58,11 @@ def find_pose(log_likelihood: Tensor, log_not_in_view: Tensor, superpoints: Tens
     """The pose that the maps agree on.
 
     log_likelihood: (B, M, h, w) of each superpoint being seen in each superpixel, up to a factor, log_not_in_view:
-    (B, M) of it being seen in none. superpoints: (B, M, 3) m, LiDAR frame; K: (B, 3, 3), pixels of the image. prior: the answer of every
-    pair lies within its bounds. gravity: the tilt is known. valid: (B, M) bool, None: all. recorded: (B, h, w) bool,
-    the superpixels that the recording fills, from the top left, None: all; what lies beyond is not in view. reach_m:
-    the camera is not farther from the LiDAR. frame: (M,), see `Evidence`. The same seed gives the same answer, on one device. This is for
-    inference: it waits for the device.
+    (B, M) of it being seen in none. superpoints: (B, M, 3) m, LiDAR frame; K: (B, 3, 3), pixels of the image. prior:
+    the answer of every pair lies within its bounds. gravity: the tilt is known. valid: (B, M) bool, None: all.
+    recorded: (B, h, w) bool, the superpixels that the recording fills, from the top left, None: all; what lies beyond
+    is not in view. reach_m: the camera is not farther from the LiDAR. frame: (M,), see `Evidence`. The same seed gives
+    the same answer, on one device. This is for inference: it waits for the device.
     """
     found = []
     with torch.autocast(superpoints.device.type, enabled=False):
