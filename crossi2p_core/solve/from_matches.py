@@ -78,8 +78,8 @@ def said_of(matches: Matches, batch: Batch, grid: tuple[int, int]) -> Said:
     fine = matches.fine
     points, pixels, weights = (part.flatten(1, 2).float() for part in (fine.points, fine.pixels, fine.weights))
     frame = torch.zeros_like(outside[0], dtype=torch.int64)
-    return Said(maps.unflatten(2, grid), outside, places.unflatten(2, grid), matches.superpoints, frame,
-                matches.valid, matches.inside.unflatten(1, grid), points, pixels, weights, fine.valid.flatten(1), batch.K)
+    return Said(maps.unflatten(2, grid), outside, places.unflatten(2, grid), matches.superpoints, frame, matches.valid,
+                matches.inside.unflatten(1, grid), points, pixels, weights, fine.valid.flatten(1), batch.K)
 
 
 def joined(frames: Sequence[Said]) -> Said:

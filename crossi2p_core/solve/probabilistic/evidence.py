@@ -32,7 +32,8 @@ class Evidence:
     inside: (B, M, h, w) for each superpoint and superpixel; floor: (B, M) the share of its exponential that any
     superpixel has. outside: (B, M) where the superpoint is not in the image.
     superpoints: (B, M, 3) m, known: (B, M) bool, which of them say anything. frame: (M,) int64, the number of the scan
-    that each is of, from 0, where several scans and images of one rig are looked at together. K: (B, 3, 3), pixels of the image. stride: pixels per superpixel.
+    that each is of, from 0, where several scans and images of one rig are looked at together. K: (B, 3, 3), pixels of
+    the image. stride: pixels per superpixel.
     """
 
     inside: Tensor
