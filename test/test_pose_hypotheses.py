@@ -12,7 +12,7 @@ from torch import Tensor
 
 from crossi2p_core.geometry import se3
 from crossi2p_core.solve.pnp import solve_pnp
-from crossi2p_core.solve.probabilistic.evidence import LEAST, TYPICAL, Evidence, coarser, log_odds, pick, score
+from crossi2p_core.solve.probabilistic.evidence import ALIKE, LEAST, TYPICAL, Evidence, coarser, log_odds, pick, score
 from crossi2p_core.solve.probabilistic.guesses import draw_matches, guess_by_one, guess_by_two
 from crossi2p_core.solve.probabilistic.hypotheses import Gravity, PoseEstimate, find_pose
 from crossi2p_core.types import Camera, Prior
@@ -64,7 +64,7 @@ def by_hand(evidence: Evidence, T: np.ndarray) -> float:
         cells = evidence.inside[0, m, i:i + 2, j:j + 2].double().numpy()
         value = float(np.array([1 - b, b]) @ cells @ np.array([1 - a, a]))
         seen.setdefault((round(row), round(column)), []).append(value - float(evidence.outside[0, m]))
-    return sum(np.mean(gains) for gains in seen.values()) * math.sqrt(TYPICAL / max(len(seen) / (h * w), LEAST))
+    return sum(np.mean(gains) for gains in seen.values()) * (TYPICAL / max(len(seen) / (h * w), LEAST)) ** ALIKE
 
 
 def test_a_score_is_the_sum_over_superpixels_of_what_their_superpoints_say_on_average() -> None:

@@ -36,7 +36,7 @@ class MatchedPoses:
 
     T: (B, 4, 4) T_cam_lidar. covariance: (B, 6, 6) as in `Registration`. margin: (B,) by how much the coarse pose beats
     any other. matches, inliers: (B,) those that the pose was fitted to, and those of them that agree with it. error_px:
-    (B,) their median reprojection error in the end, NaN without any.
+    (B,) their median reprojection error in the end, NaN without any. rivals: other coarse poses (R, 4, 4) of each pair.
     """
 
     T: Tensor
@@ -45,6 +45,7 @@ class MatchedPoses:
     matches: Tensor
     inliers: Tensor
     error_px: Tensor
+    rivals: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def poses_from(said: Said, prior: Prior | None = None, gravity: Gravity | None =
     # 4. what speaks for it
     valid, agree, error = (torch.where(sharper, a, b)
                            for a, b in zip(_support(fine, T), _support(places, T), strict=True))
-    return MatchedPoses(T, covariance, coarse.margin, valid, agree, error)
+    return MatchedPoses(T, covariance, coarse.margin, valid, agree, error, coarse.rivals)
 
 
 def _on_maps(said: Said, T: Tensor) -> _Places:

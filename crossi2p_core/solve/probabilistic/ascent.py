@@ -12,6 +12,8 @@ from .problem import MIN_DEPTH_M, Problem, normal_equations, project
 
 WINDOW = 2  # superpixels to each side that pull at a superpoint
 BLUR = 1.0  # superpixels: standard deviation of that pull
+ROUNDS, TRIED, KEPT = 6, 40, 8  # of the cross-entropy method: rounds, poses tried in each around each, and kept
+WIDE_RAD, WIDE_M = 0.05, 0.7  # standard deviations of the first round
 HELD_RAD, HELD_M = 0.5, 5.0  # a weak pull back to where a step begins, where the evidence leaves a direction open
 
 
@@ -25,6 +27,33 @@ def climb(evidence: Evidence, T: Tensor, iterations: int, hold: Tensor | None = 
         H, g, _ = normal_equations(_pull(evidence, T), T)
         T = moved(T, -solve_damped(*_held(H, g, T, hold), torch.zeros_like(H[:, 0, 0])))
     return T
+
+
+def sharpen(evidence: Evidence, T: Tensor, generator: torch.Generator,
+            hold: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Poses (H, 4, 4) near T (H, 4, 4) that score higher, and their scores (H,), the prior on the tilt among them.
+
+    The cross-entropy method: what `climb` goes up is not quite the score, whose crest is long and crooked where nothing
+    but distance is left open.
+    """
+    best, height = T, _height(evidence, T, hold)
+    spread = torch.tensor([WIDE_RAD] * 3 + [WIDE_M] * 3, dtype=torch.float64, device=T.device).expand(len(T), 6)
+    for _ in range(ROUNDS):
+        xi = torch.randn(len(T), TRIED, 6, dtype=torch.float64, generator=generator).to(T.device) * spread[:, None]
+        tried = moved(T.repeat_interleave(TRIED, dim=0), xi.flatten(0, 1))
+        value, which = _height(evidence, tried, hold).view(len(T), TRIED).topk(KEPT, dim=1)
+        kept = xi.gather(1, which[..., None].expand(-1, -1, 6))  # (H, KEPT, 6)
+        higher = value[:, 0] > height
+        first = tried.view(len(T), TRIED, 4, 4)[torch.arange(len(T), device=T.device), which[:, 0]]
+        best = torch.where(higher[:, None, None], first, best)
+        height = torch.where(higher, value[:, 0], height)
+        T, spread = moved(T, kept.mean(1)), kept.std(1).clamp(min=1e-5)
+    return best, height
+
+
+def _height(evidence: Evidence, T: Tensor, hold: Tensor | None) -> Tensor:
+    """(H,) of poses T (H, 4, 4)."""
+    return score(evidence, T[None])[0] + _log_prior(T, hold).to(T.dtype)
 
 
 def peak_of(evidence: Evidence, T: Tensor, generator: torch.Generator, rounds: int = 2, samples: int = 128,

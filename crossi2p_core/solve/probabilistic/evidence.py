@@ -20,6 +20,7 @@ HIDDEN = 0.3  # chance that a superpoint inside the image is not seen there: som
 ASTRAY = 0.1  # chance that a map has its mass anywhere
 CHANCE = (1 - HIDDEN) * (1 - ASTRAY)  # above the floor, of a map that knows nothing
 TYPICAL, LEAST = 0.1, 0.02  # share of the superpixels that see superpoints: as a rule, and what a pose counts for
+ALIKE = 0.75  # how much of what superpixels tell their neighbours tell, too: 0 none of it, 1 all
 CHUNK = 1 << 17  # pairs of pose and superpoint looked up at once: what they need then stays in the cache
 
 LookUp = Callable[[Tensor, Tensor, Tensor], Tensor]  # maps (B, M, h, w), column and row (B, H, M) -> (B, H, M)
@@ -90,9 +91,9 @@ def score(evidence: Evidence, T: Tensor, smooth: bool = True) -> Tensor:
     """(B, H) log odds of poses T (B, H, 4, 4) against knowing nothing, differentiable by T where `smooth`.
 
     The sum over the superpixels that see any superpoint of the mean of what these gain there over not being in view,
-    times the root of how many superpixels usually see something over how many do: neighbours tell much the same, so
-    twice as many of them are not twice the evidence. smooth: interpolated between the centres of superpixels; otherwise
-    that of the superpixel itself, much cheaper.
+    times a power (ALIKE) of how many superpixels usually see something over how many do: neighbours tell much the same,
+    so twice as many of them are not twice the evidence. smooth: interpolated between the centres of superpixels;
+    otherwise that of the superpixel itself, much cheaper.
     """
     step = max(1, CHUNK // evidence.superpoints.shape[1] // len(T))
     look = _interpolated if smooth else _nearest
@@ -111,7 +112,7 @@ def _gain(evidence: Evidence, T: Tensor, look: LookUp, frames: int) -> Tensor:
     gain = within * (look(evidence.inside, column, row) - evidence.outside[:, None])  # (B, H, M)
     cell = evidence.frame * (h * w) + _flat(column.detach(), row.detach(), w)
     crowd, seen = _crowds(within, cell, frames * h * w)
-    return (gain / crowd).sum(-1) * (TYPICAL / seen.clamp(min=LEAST)).sqrt()
+    return (gain / crowd).sum(-1) * (TYPICAL / seen.clamp(min=LEAST)) ** ALIKE
 
 
 def _crowds(within: Tensor, cell: Tensor, cells: int) -> tuple[Tensor, Tensor]:

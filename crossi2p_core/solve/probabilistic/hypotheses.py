@@ -14,15 +14,18 @@ import torch
 from torch import Tensor
 
 from ...types import Prior
-from .ascent import climb, hold_of, peak_of
+from .ascent import climb, hold_of, peak_of, sharpen
 from .evidence import Evidence, coarser, log_odds, pick, score
 from .guesses import guess_around, guess_by_one, guess_by_two
 
 PAIRS, SINGLES, AROUND = 60_000, 5000, 1500  # drawn with no knowledge, with gravity, and with a prior
 NARROW_DEG, NARROW_M = 20.0, 2.0  # bounds of a prior within which poses drawn evenly suffice
-QUICK_POINTS, QUICK_BEST = 96, 160  # superpoints of the first, quick look at all guesses, and guesses that survive it
+QUICK_POINTS, QUICK_BEST = 96, 240  # superpoints of the first, quick look at all guesses, and guesses that survive it
+QUICK_FRAMES = 4  # times as many superpoints where as many scans are looked at together
 SEEDS, FINALISTS = 16, 4  # guesses that climb, coarsely and finely
-APART_RAD, APART_M = math.radians(4.0), 1.0  # poses nearer to each other than both are one answer
+NEAR_RAD, NEAR_M = math.radians(4.0), 1.0  # guesses nearer to each other than both climb to the same place
+APART_RAD, APART_M = math.radians(12.0), 3.0  # answers nearer to each other than both are one answer
+RIVALS = 3  # other answers that are told
 COARSE_STEPS, FINE_STEPS, LAST_STEPS = 4, 4, 8
 
 
@@ -41,13 +44,15 @@ class PoseEstimate:
     T: (B, 4, 4) T_cam_lidar. score: (B,) log odds of the pose, see `evidence.score`. margin: (B,) by how much it
     beats the best pose that is another one (APART_RAD, APART_M), or knowing nothing, whose log odds are 0; near 0 or
     below it is a guess. covariance: (B, 6, 6) as in `Registration`: left perturbation exp(xi) T, xi = (rotation rad,
-    translation m) in the camera frame; it trusts the maps to be probabilities.
+    translation m) in the camera frame; it trusts the maps to be probabilities. rivals: of each pair, up to RIVALS other
+    answers (R, 4, 4), the best first.
     """
 
     T: Tensor
     score: Tensor
     margin: Tensor
     covariance: Tensor
+    rivals: tuple[Tensor, ...]
 
 
 @torch.no_grad()
@@ -74,36 +79,57 @@ def find_pose(log_likelihood: Tensor, log_not_in_view: Tensor, superpoints: Tens
             evidence = log_odds(maps, log_not_in_view[one], superpoints[one], K[one], stride,
                                 None if valid is None else valid[one], frame)
             found.append(_find(evidence, prior, gravity, reach_m, torch.Generator().manual_seed(seed)))
-    return PoseEstimate(*(torch.stack(parts) for parts in zip(*found, strict=True)))
+    T, value, margin, covariance, rivals = zip(*found, strict=True)
+    return PoseEstimate(torch.stack(T), torch.stack(value), torch.stack(margin), torch.stack(covariance), rivals)
 
 
 def _find(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reach_m: float,
-          generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Pose, score, margin and covariance of one pair."""
+          generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Pose, score, margin, covariance and rivals of one pair."""
     rough = coarser(evidence)
     hold = None if gravity is None else hold_of(gravity.up, math.radians(gravity.sigma_deg), evidence.superpoints)
     # 1. guesses, many of them wrong
     guesses = _guesses(evidence, prior, gravity, reach_m, generator)
     # 2. the better ones, by a few superpoints first and then by all
-    some = _telling(rough, QUICK_POINTS)
+    some = _telling(rough, QUICK_POINTS * min(QUICK_FRAMES, int(evidence.frame.max()) + 1))
     guesses = guesses[_best(score(pick(rough, some), guesses[None], smooth=False)[0], QUICK_BEST)]
-    value = score(rough, guesses[None], smooth=False)[0]
-    seeds = guesses[_distinct(guesses, value, SEEDS)]
+    seeds = guesses[_chosen(guesses, score(rough, guesses[None], smooth=False)[0], SEEDS)]
     # 3. uphill
     seeds = _within(climb(rough, seeds, COARSE_STEPS, hold), seeds, prior)
-    value = score(rough, seeds[None])[0]
-    seeds = seeds[_distinct(seeds, value, FINALISTS)]
+    seeds = seeds[_chosen(seeds, score(rough, seeds[None])[0], FINALISTS)]
     seeds = _within(climb(evidence, seeds, FINE_STEPS, hold), seeds, prior)
+    tops, _ = sharpen(evidence, seeds, generator, hold)
+    tops = _within(tops, seeds, prior)
     # 4. the highest, the middle of the hill it stands on, and how far it rises above any other
-    value = score(evidence, seeds[None])[0]
-    best = seeds[value.argmax()][None]
-    best = _within(climb(evidence, best, LAST_STEPS, hold), best, prior)
-    middle, covariance = peak_of(evidence, best[0], generator, hold=hold)
-    T = _within(middle[None], best, prior)[0]
-    others = torch.cat([value, score(evidence, guesses[None], smooth=False)[0]])
-    apart = ~_close(torch.cat([seeds, guesses]), T[None], APART_RAD, APART_M)[:, 0]
+    value = score(evidence, tops[None])[0]
+    best = tops[value.argmax()][None]
+    middle, covariance = peak_of(evidence, _within(climb(evidence, best, LAST_STEPS, hold), best, prior)[0], generator,
+                                 hold=hold)
+    T = _higher(evidence, torch.cat([_within(middle[None], best, prior), best]))
     height = score(evidence, T[None, None])[0, 0]
-    return T, height, height - torch.where(apart, others, 0.0).max().clamp(min=0), covariance
+    others = torch.cat([value, score(evidence, guesses[None], smooth=False)[0]])
+    apart = ~_close(torch.cat([tops, guesses]), T[None], APART_RAD, APART_M)[:, 0]
+    margin = height - torch.where(apart, others, 0.0).max().clamp(min=0)
+    return T, height, margin, covariance, _rivals(tops, value, T)
+
+
+def _chosen(T: Tensor, value: Tensor, count: int) -> list[int]:
+    """Indices of the best of poses (H, 4, 4): up to `count` that are not near to each other, and as many apart, lest
+    all of them stand on one ridge."""
+    near, apart = _distinct(T, value, count, NEAR_RAD, NEAR_M), _distinct(T, value, count, APART_RAD, APART_M)
+    return list(dict.fromkeys([*near, *apart]))
+
+
+def _rivals(T: Tensor, value: Tensor, answer: Tensor) -> Tensor:
+    """(R, 4, 4) of poses (H, 4, 4), best first: those apart from the answer (4, 4) and from each other."""
+    order = _distinct(torch.cat([answer[None], T]), torch.cat([value.max()[None] + 1, value]), RIVALS + 1, APART_RAD,
+                      APART_M)
+    return torch.cat([answer[None], T])[order[1:]]
+
+
+def _higher(evidence: Evidence, T: Tensor) -> Tensor:
+    """The one of poses (H, 4, 4) that scores highest, the first of equals."""
+    return T[int(score(evidence, T[None])[0].argmax())]
 
 
 def _guesses(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reach_m: float,
@@ -126,17 +152,17 @@ def _telling(evidence: Evidence, count: int) -> Tensor:
     return peak.topk(min(count, len(peak))).indices
 
 
-def _distinct(T: Tensor, value: Tensor, count: int) -> Tensor:
+def _distinct(T: Tensor, value: Tensor, count: int, rad: float, metres: float) -> list[int]:
     """Indices of up to `count` poses (H, 4, 4), best value first, none close to a better one."""
     order = value.argsort(descending=True)
-    near = _close(T[order], T[order], APART_RAD, APART_M).cpu().numpy()
+    near = _close(T[order], T[order], rad, metres).cpu().numpy()
     left = np.ones(len(near), dtype=bool)
     kept: list[int] = []
     while left.any() and len(kept) < count:
         kept.append(int(left.argmax()))
         left &= ~near[kept[-1]]
         left[kept[-1]] = False
-    return order[kept]
+    return order[kept].tolist()
 
 
 def _within(T: Tensor, before: Tensor, prior: Prior | None) -> Tensor:
