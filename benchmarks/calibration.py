@@ -65,7 +65,7 @@ def measure(data: str, seeds: range, jobs: int) -> None:
     done = {json.dumps(json.loads(line)["run"]) for line in RECORDS.open()} if RECORDS.exists() else set()
     todo = [run for seed in seeds for run in runs(data, seed) if json.dumps(asdict(run)) not in done]
     fresh = multiprocessing.get_context("spawn")  # a forked process inherits cv2's locks but not its threads
-    with ProcessPoolExecutor(jobs, fresh, initializer=_one_thread) as pool, RECORDS.open("a") as file:
+    with ProcessPoolExecutor(jobs, fresh, initializer=one_thread) as pool, RECORDS.open("a") as file:
         for count, record in enumerate(pool.map(execute, [data] * len(todo), todo), 1):
             file.write(json.dumps(record) + "\n")
             file.flush()
@@ -76,10 +76,10 @@ def runs(data: str, seed: int) -> Iterator[Run]:
     """All runs of one seed: cheap ones first."""
     for count in COUNTS:
         for name in (*DRIVES, *OTHERS):
-            if count <= len(_frames(data, name)) and (count < 50 or name in DRIVES):
+            if count <= len(frames_of(data, name)) and (count < 50 or name in DRIVES):
                 yield from (Run(name, count, *start, seed) for start in STARTS)
     if seed == 0:
-        yield from (Run(name, len(_frames(data, name)) // 2, 1.0, 10.0, seed, half)
+        yield from (Run(name, len(frames_of(data, name)) // 2, 1.0, 10.0, seed, half)
                     for name in (DRIVES[0], *OTHERS) for half in ("even", "odd"))
         yield from (Run(name, 10, 1.0, 10.0, seed) for name in WORLDS)
 
@@ -93,10 +93,10 @@ def execute(data: str, run: Run) -> dict[str, Any]:
     from crossi2p_core.registrar import Registrar
     from crossi2p_core.types import Prior
 
-    frames = _frames(data, run.source)
+    frames = frames_of(data, run.source)
     halves = {"even": frames[::2], "odd": frames[1::2]}
-    chosen = halves[run.half] if run.half else _drawn(frames, run.count, run.seed)
-    samples = tuple(_source(data, run.source)[i] for i in chosen)
+    chosen = halves[run.half] if run.half else drawn(frames, run.count, run.seed)
+    samples = tuple(source_of(data, run.source)[i] for i in chosen)
     truth = np.asarray(samples[0].T_cam_lidar)
     start = se3.perturb(truth, np.random.default_rng(run.seed), run.deg, run.cm / 100)
     prior = Prior(start, max(run.deg, 0.5), max(run.cm / 100, 0.05))
@@ -105,39 +105,39 @@ def execute(data: str, run: Run) -> dict[str, Any]:
     T = found.T_cam_lidar
     xi = se3.log_se3(truth @ se3.inverse(T))
     return {"run": asdict(run), "status": found.verdict.status, "start_was": found.verdict.start,
-            "init": _errors(start, truth), "error": _errors(T, truth), "T_cam_lidar": T.tolist(),
+            "init": errors_of(start, truth), "error": errors_of(T, truth), "T_cam_lidar": T.tolist(),
             "sigmas": float(np.sqrt(xi @ np.linalg.solve(found.covariance, xi)))}
 
 
-def _drawn(frames: list[int], count: int, seed: int) -> list[int]:
+def drawn(frames: list[int], count: int, seed: int) -> list[int]:
     """`count` of them, in order."""
     return sorted(np.random.default_rng([seed, count]).permutation(frames)[:count].tolist())
 
 
 @lru_cache
-def _frames(data: str, name: str) -> list[int]:
+def frames_of(data: str, name: str) -> list[int]:
     """Indices of the frames of the rig that most of them have."""
     if name.startswith("synthetic:"):
-        return list(range(len(_source(data, name))))
-    rigs = [sample.rig for sample in _source(data, name)]
+        return list(range(len(source_of(data, name))))
+    rigs = [sample.rig for sample in source_of(data, name)]
     return [i for i, rig in enumerate(rigs) if rig == max(dict.fromkeys(rigs), key=rigs.count)]
 
 
 @lru_cache(maxsize=4)
-def _source(data: str, name: str) -> Any:
+def source_of(data: str, name: str) -> Any:
     from crossi2p_core.datasets import open_source
 
     return open_source(name if name.startswith("synthetic:") else f"{data}/{name}")
 
 
-def _errors(T: np.ndarray, truth: np.ndarray) -> list[float]:
+def errors_of(T: np.ndarray, truth: np.ndarray) -> list[float]:
     """Degrees and centimetres."""
     from crossi2p_core.geometry import se3
 
     return [float(se3.rotation_error_deg(T, truth)), 100 * float(se3.translation_error_m(T, truth))]
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
     """Two processes on two cores are faster than two threads in each."""
     import cv2
     import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ class Estimate:
     T_cam_lidar: (4, 4). covariance: (6, 6) as in `Registration`. margin: by how much the pose beats any other; near 0
     or below is a guess. matches, inliers: fine matches, and those that agree with the pose. error_px: their median
     reprojection error, at the network's image size. timings: seconds per stage. left_out: samples that the network
-    could not take, and why.
+    could not take, and why. tops: (R, 4, 4) where the camera may be, the likelier first: before fine matches.
     """
 
     T_cam_lidar: np.ndarray
@@ -42,6 +42,7 @@ class Estimate:
     error_px: float
     timings: dict[str, float]
     left_out: tuple[str, ...] = ()
+    tops: np.ndarray = field(default_factory=lambda: np.empty((0, 4, 4)))
 
 
 class Matcher:
@@ -97,7 +98,7 @@ class Matcher:
         stages[2] = time.perf_counter() - begin
         named = dict(zip(("network input", "network", "network pose"), stages.tolist(), strict=True))
         return Estimate(pose, covariance, float(found.margin[0]), int(found.matches[0]), int(found.inliers[0]),
-                        float(found.error_px[0]), named, tuple(left_out))
+                        float(found.error_px[0]), named, tuple(left_out), found.tops[0].double().cpu().numpy())
 
     @torch.inference_mode()
     def _said(self, batch: Batch) -> Said:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .audition import SEVERAL, Start, find_start, spread
 from .config import load_config, option
 from .errors import InputError
 from .geometry import se3
@@ -23,8 +24,6 @@ from .types import Prior, Registration, Sample
 from .weights import find_weights
 
 MOST_LOOKED_AT = 20  # samples of one rig that the network looks at, spread over all of them
-SURE_MARGIN = 25.0  # log odds between the best pose and any other; wrong answers of the package's weights reach 19
-START_DEG, START_M = (2.0, 10.0), (0.2, 0.5)  # bounds of what the refinement is asked to search from there
 
 
 @dataclass(frozen=True)
@@ -82,32 +81,34 @@ class Registrar:
         _check_one_rig(samples)
         # 1. the guess, as far as there is one
         given = None if prior is None and self.has_network else _as_prior(prior, samples[0])
-        # 2. from there by direct alignment, which also judges; the network has nothing to add to a near guess
+        # 2. from there by direct alignment, which also judges; the network has nothing to add to a near guess, nor to
+        # what several frames agree on
         near = None
         if given is not None:
             near = _as_registration(align(samples, given, self.config.refine, self.device))
-            if not self.asks_network(given):
+            if not self.asks_network(given) or (near.status == "ok" and len(samples) >= SEVERAL):
                 return near
         # 3. from where the network thinks; that counts where it is sure of it, and better
         assert self.matcher is not None
         try:
-            estimate = self.matcher.estimate_jointly(_spread(samples, MOST_LOOKED_AT), given)
+            estimate = self.matcher.estimate_jointly(spread(samples, MOST_LOOKED_AT), given)
         except InputError as error:
             if near is None:
                 raise
             return _noting(near, f"the network has no answer: {error}")
-        far = _as_registration(align(samples, _start(estimate), self.config.refine, self.device))
-        far = _doubting(replace(far, timings=estimate.timings | far.timings), estimate)
+        start = find_start(samples, estimate, self.config.refine, self.device)
+        far = _as_registration(align(samples, start.prior, self.config.refine, self.device))
+        far = _doubting(replace(far, timings=estimate.timings | far.timings), estimate, start)
         return far if near is None or given is None else better_of(near, far, given)
 
-    def guess(self, samples: Sequence[Sample]) -> tuple[Prior, str]:
-        """Where the network thinks that samples of one rig have their camera, and in words why that is in doubt, empty
-        where it is not. Raises InputError without a network, and where it has no answer."""
+    def guess(self, samples: Sequence[Sample]) -> Start:
+        """Where samples of one rig seem to have their camera. Raises InputError without a network, and where it has no
+        answer."""
         _check_one_rig(samples)
         if self.matcher is None:
             raise InputError("nobody knows where to start: give an extrinsic, or the weights of a network")
-        estimate = self.matcher.estimate_jointly(_spread(samples, MOST_LOOKED_AT))
-        return _start(estimate), _doubt(estimate)
+        estimate = self.matcher.estimate_jointly(spread(samples, MOST_LOOKED_AT))
+        return find_start(samples, estimate, self.config.refine, self.device)
 
     def asks_network(self, prior: Prior | None) -> bool:
         """Whether the network has a say from such a prior; the refinement gets there from a near one by itself."""
@@ -119,33 +120,13 @@ class Registrar:
         return None if self._weights is None else Matcher(self._weights, self.device, self.config.compile)
 
 
-def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """Up to `count` of them, evenly apart."""
-    chosen = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), count)).round().astype(int))
-    return [samples[i] for i in chosen]
-
-
-def _start(estimate: Estimate) -> Prior:
-    """The network's answer as a prior: three sigma of it, within what the refinement can search."""
-    sigma = np.sqrt(np.nan_to_num(np.diag(estimate.covariance), nan=np.inf).clip(min=0))
-    degrees, metres = 3 * np.degrees(np.linalg.norm(sigma[:3])), 3 * np.linalg.norm(sigma[3:])
-    return Prior(estimate.T_cam_lidar, float(np.clip(degrees, *START_DEG)), float(np.clip(metres, *START_M)))
-
-
-def _doubting(found: Registration, estimate: Estimate) -> Registration:
+def _doubting(found: Registration, estimate: Estimate, start: Start) -> Registration:
     """An answer is only as sure as its start: the refinement finds the best pose nearby, right or wrong."""
     if estimate.left_out:
         found = _noting(found, f"the network left out {'; '.join(estimate.left_out)}")
-    if found.status != "ok" or estimate.margin >= SURE_MARGIN:
+    if found.status != "ok" or not start.doubt:
         return found
-    return replace(found, status="uncertain", reason=f"{found.reason}; but {_doubt(estimate)}")
-
-
-def _doubt(estimate: Estimate) -> str:
-    if estimate.margin >= SURE_MARGIN:
-        return ""
-    return (f"the network was not sure where to start: its pose beats others by {estimate.margin:.1f}, "
-            f"{SURE_MARGIN:g} are asked; give a prior, or more frames")
+    return replace(found, status="uncertain", reason=f"{found.reason}; but {start.doubt}")
 
 
 def better_of(near: Registration, far: Registration, given: Prior) -> Registration:

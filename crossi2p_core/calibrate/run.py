@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..audition import Start
 from ..errors import InputError
 from ..geometry import se3
 from ..registrar import Registrar
@@ -59,9 +60,9 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     """
     samples = read.samples
     # 1. where to start
-    start, doubt = (prior, "") if prior is not None else registrar.guess(samples)
+    start = Start(prior, "") if prior is not None else registrar.guess(samples)
     # 2. each by itself, and what they agree on
-    looked = _look(samples, start, registrar, advance)
+    looked = _look(samples, start.prior, registrar, advance)
     answers = [(sample, one.found) for sample, one in zip(samples, looked, strict=True) if one.found is not None]
     if not answers:
         raise InputError(f"no frame can be registered from this start: {looked[0].name}: {looked[0].reason}")
@@ -71,7 +72,7 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     places = [Place.of(sample) for sample, _ in answers]
     weighted = np.linalg.inv(covariances) * agreement.weights[:, None, None]
     used = [answers[i][0] for i in choose(weighted, places, config)]
-    near = _near(agreement, start)
+    near = _near(agreement, start.prior)
     advance("Registering jointly", 0, 1)
     joint = registrar.register_joint(used, near)
     # 4. how much that depends on single frames
@@ -81,7 +82,7 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     covariance = covariance + shared_error(samples[0].camera, joint.T_cam_lidar, config.floor_px)
     weak = in_words(covariance, joint.T_cam_lidar, config.ok_deg, config.ok_m)
     moved, moved_sigmas = _moved(prior, joint.T_cam_lidar, covariance)
-    verdict = judge(joint, sigmas(covariance, joint.T_cam_lidar), len(used), weak, doubt, moved_sigmas, config)
+    verdict = judge(joint, sigmas(covariance, joint.T_cam_lidar), len(used), weak, start.doubt, moved_sigmas, config)
     return Calibration(joint.T_cam_lidar, covariance, verdict, prior, *moved, moved_sigmas, (*looked, *read.unused),
                        agreement, tuple(sample.name for sample in used), joint, cross, weak)
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..audition import SURE_MARGIN
 from ..config import load_config
 from ..errors import InputError
 from ..matcher import Matcher
 from ..model.config import COARSE_STRIDE
 from ..model.inputs import make_batch
-from ..registrar import SURE_MARGIN, Registrar, RegistrarConfig
+from ..registrar import Registrar, RegistrarConfig
 from ..train.metrics import coarse_recall
 from ..train.targets import targets_of
 from ..types import Prior, Sample

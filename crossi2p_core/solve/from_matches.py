@@ -16,7 +16,8 @@ from ..model.config import COARSE_STRIDE
 from ..model.network import Matches
 from ..types import Prior
 from .map_places import places_near
-from .probabilistic.hypotheses import Gravity, find_pose
+from .probabilistic.evidence import score
+from .probabilistic.hypotheses import Gravity, PoseEstimate, find_pose
 from .probabilistic.levenberg_marquardt import levenberg_marquardt
 from .probabilistic.problem import MIN_DEPTH_M, make_problem, project
 
@@ -36,7 +37,7 @@ class MatchedPoses:
 
     T: (B, 4, 4) T_cam_lidar. covariance: (B, 6, 6) as in `Registration`. margin: (B,) by how much the coarse pose beats
     any other. matches, inliers: (B,) those that the pose was fitted to, and those of them that agree with it. error_px:
-    (B,) their median reprojection error in the end, NaN without any. rivals: other coarse poses (R, 4, 4) of each pair.
+    (B,) their median reprojection error in the end, NaN without any. tops: as of `PoseEstimate`.
     """
 
     T: Tensor
@@ -45,7 +46,7 @@ class MatchedPoses:
     matches: Tensor
     inliers: Tensor
     error_px: Tensor
-    rivals: tuple[Tensor, ...]
+    tops: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,8 @@ def poses_from(said: Said, prior: Prior | None = None, gravity: Gravity | None =
     coarse = find_pose(said.maps, said.outside, said.superpoints, said.K, prior, gravity, seed, said.known,
                        said.recorded, frame=said.frame)
     # 2. the one that fits best where the maps see their superpoints
-    T, covariance = _fit(partial(_on_maps, said), coarse.T, coarse.covariance, coarse.T, prior)
+    fitted, fitted_covariance = _fit(partial(_on_maps, said), coarse.T, coarse.covariance, coarse.T, prior)
+    T, covariance = _unless_worse(coarse, fitted, fitted_covariance)
     places = _on_maps(said, T)
     # 3. the one that fits the fine matches best, where these are the sharper ones
     fine = _Places(said.points, said.pixels, said.weights, said.valid, said.K)
@@ -132,7 +134,7 @@ def poses_from(said: Said, prior: Prior | None = None, gravity: Gravity | None =
     # 4. what speaks for it
     valid, agree, error = (torch.where(sharper, a, b)
                            for a, b in zip(_support(fine, T), _support(places, T), strict=True))
-    return MatchedPoses(T, covariance, coarse.margin, valid, agree, error, coarse.rivals)
+    return MatchedPoses(T, covariance, coarse.margin, valid, agree, error, coarse.tops)
 
 
 def _on_maps(said: Said, T: Tensor) -> _Places:
@@ -158,6 +160,15 @@ def _fit(seen_from: Callable[[Tensor], _Places], T: Tensor, covariance: Tensor, 
     enough = (places.valid & (_errors(places, fitted) < AGREE_PX)).sum(dim=1) >= FEWEST
     better = (enough & _near(fitted, coarse, prior))[:, None, None]
     return torch.where(better, fitted, T), torch.where(better, polished.covariance, covariance)
+
+
+def _unless_worse(coarse: PoseEstimate, T: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Poses (B, 4, 4) and covariances (B, 6, 6) where they score as well as the coarse ones, else those: the hills of a
+    weak network's maps lie beside the truth, all to one side."""
+    scores = [score(evidence, torch.stack([before, after])[None])[0]
+              for evidence, before, after in zip(coarse.evidence, coarse.T, T, strict=True)]
+    better = torch.stack([after >= before for before, after in scores])[:, None, None]
+    return torch.where(better, T, coarse.T), torch.where(better, covariance, coarse.covariance)
 
 
 def _median(places: _Places, T: Tensor) -> Tensor:

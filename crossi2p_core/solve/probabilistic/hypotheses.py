@@ -25,7 +25,7 @@ QUICK_FRAMES = 4  # times as many superpoints where as many scans are looked at 
 SEEDS, FINALISTS = 16, 4  # guesses that climb, coarsely and finely
 NEAR_RAD, NEAR_M = math.radians(4.0), 1.0  # guesses nearer to each other than both climb to the same place
 APART_RAD, APART_M = math.radians(12.0), 3.0  # answers nearer to each other than both are one answer
-RIVALS = 3  # other answers that are told
+TOPS = 4  # of what the search ended in, told
 COARSE_STEPS, FINE_STEPS, LAST_STEPS = 4, 4, 8
 
 
@@ -44,15 +44,17 @@ class PoseEstimate:
     T: (B, 4, 4) T_cam_lidar. score: (B,) log odds of the pose, see `evidence.score`. margin: (B,) by how much it
     beats the best pose that is another one (APART_RAD, APART_M), or knowing nothing, whose log odds are 0; near 0 or
     below it is a guess. covariance: (B, 6, 6) as in `Registration`: left perturbation exp(xi) T, xi = (rotation rad,
-    translation m) in the camera frame; it trusts the maps to be probabilities. rivals: of each pair, up to RIVALS other
-    answers (R, 4, 4), the best first.
+    translation m) in the camera frame; it trusts the maps to be probabilities. tops: of each pair, what the search
+    ended in, (R, 4, 4), the best first: up to TOPS poses near to that and as many apart. evidence: of each pair, by
+    which any pose can be scored.
     """
 
     T: Tensor
     score: Tensor
     margin: Tensor
     covariance: Tensor
-    rivals: tuple[Tensor, ...]
+    tops: tuple[Tensor, ...]
+    evidence: tuple[Evidence, ...]
 
 
 @torch.no_grad()
@@ -69,7 +71,7 @@ def find_pose(log_likelihood: Tensor, log_not_in_view: Tensor, superpoints: Tens
     is not in view. reach_m: the camera is not farther from the LiDAR. frame: (M,), see `Evidence`. The same seed gives
     the same answer, on one device. This is for inference: it waits for the device.
     """
-    found = []
+    found, evidences = [], []
     with torch.autocast(superpoints.device.type, enabled=False):
         for i in range(len(superpoints)):
             one = slice(i, i + 1)
@@ -79,13 +81,15 @@ def find_pose(log_likelihood: Tensor, log_not_in_view: Tensor, superpoints: Tens
             evidence = log_odds(maps, log_not_in_view[one], superpoints[one], K[one], stride,
                                 None if valid is None else valid[one], frame)
             found.append(_find(evidence, prior, gravity, reach_m, torch.Generator().manual_seed(seed)))
-    T, value, margin, covariance, rivals = zip(*found, strict=True)
-    return PoseEstimate(torch.stack(T), torch.stack(value), torch.stack(margin), torch.stack(covariance), rivals)
+            evidences.append(evidence)
+    T, value, margin, covariance, tops = zip(*found, strict=True)
+    return PoseEstimate(torch.stack(T), torch.stack(value), torch.stack(margin), torch.stack(covariance), tops,
+                        tuple(evidences))
 
 
 def _find(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reach_m: float,
           generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Pose, score, margin, covariance and rivals of one pair."""
+    """Pose, score, margin, covariance and tops of one pair."""
     rough = coarser(evidence)
     hold = None if gravity is None else hold_of(gravity.up, math.radians(gravity.sigma_deg), evidence.superpoints)
     # 1. guesses, many of them wrong
@@ -110,21 +114,14 @@ def _find(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reac
     others = torch.cat([value, score(evidence, guesses[None], smooth=False)[0]])
     apart = ~_close(torch.cat([tops, guesses]), T[None], APART_RAD, APART_M)[:, 0]
     margin = height - torch.where(apart, others, 0.0).max().clamp(min=0)
-    return T, height, margin, covariance, _rivals(tops, value, T)
+    return T, height, margin, covariance, tops[_chosen(tops, value, TOPS)]
 
 
 def _chosen(T: Tensor, value: Tensor, count: int) -> list[int]:
-    """Indices of the best of poses (H, 4, 4): up to `count` that are not near to each other, and as many apart, lest
-    all of them stand on one ridge."""
+    """Indices of the best of poses (H, 4, 4), best first: up to `count` that are not near to each other, and as many
+    apart, lest all of them stand on one ridge."""
     near, apart = _distinct(T, value, count, NEAR_RAD, NEAR_M), _distinct(T, value, count, APART_RAD, APART_M)
-    return list(dict.fromkeys([*near, *apart]))
-
-
-def _rivals(T: Tensor, value: Tensor, answer: Tensor) -> Tensor:
-    """(R, 4, 4) of poses (H, 4, 4), best first: those apart from the answer (4, 4) and from each other."""
-    order = _distinct(torch.cat([answer[None], T]), torch.cat([value.max()[None] + 1, value]), RIVALS + 1, APART_RAD,
-                      APART_M)
-    return torch.cat([answer[None], T])[order[1:]]
+    return sorted({*near, *apart}, key=lambda index: -float(value[index]))
 
 
 def _higher(evidence: Evidence, T: Tensor) -> Tensor:
