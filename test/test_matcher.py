@@ -12,6 +12,7 @@ from command_line import assert_refused, crossi2p
 from random_weights import random_weights
 from test_network import SMALL
 
+from crossi2p_core.audition import SURE_MARGIN
 from crossi2p_core.commands.records import exit_code, plain, summarize
 from crossi2p_core.commands.register import _register_each
 from crossi2p_core.commands.starts import Starts
@@ -22,7 +23,7 @@ from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.matcher import Matcher
 from crossi2p_core.model.config import NetworkConfig
-from crossi2p_core.registrar import SURE_MARGIN, Registrar, better_of
+from crossi2p_core.registrar import Registrar, better_of
 from crossi2p_core.safe_yaml import parse_yaml
 from crossi2p_core.types import Prior, Registration, Sample
 

@@ -1,0 +1,79 @@
+"""Which of the places that a network thinks of the images agree with, and when that is left open."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from crossi2p_core import audition
+from crossi2p_core.audition import SEVERAL, SURE_MARGIN, Start, find_start
+from crossi2p_core.datasets import open_source
+from crossi2p_core.geometry import se3
+from crossi2p_core.matcher import Estimate
+from crossi2p_core.refine.config import DriveConfig, RefineConfig, SearchConfig
+from crossi2p_core.types import Sample
+
+QUICK = RefineConfig(search=SearchConfig(samples=1000, starts=10, finalists=3), drive=DriveConfig(enabled=False))
+BEHIND = se3.make(np.diag([-1.0, 1.0, -1.0]), np.zeros(3))  # looks the other way along the street
+
+
+@pytest.fixture(scope="module")
+def drive() -> list[Sample]:
+    return list(open_source("synthetic:street?seed=2&frames=5&camera=small&lidar=hdl64"))
+
+
+def thought_of(*tops: np.ndarray, margin: float = 0.0) -> Estimate:
+    """What a network says that believes in the first of these places."""
+    return Estimate(tops[0], 1e-4 * np.eye(6), margin, 0, 0, float("nan"), {}, tops=np.array(tops))
+
+
+def off(T: np.ndarray, seed: int = 0) -> np.ndarray:
+    """As far beside the truth as the network's answers for several frames are."""
+    return se3.perturb(T, np.random.default_rng(seed), 3.0, 0.5)
+
+
+def start(samples: list[Sample], estimate: Estimate) -> Start:
+    return find_start(samples, estimate, QUICK, torch.device("cpu"))
+
+
+def test_edges_choose_the_street_ahead_where_the_network_prefers_the_one_behind(drive: list[Sample]) -> None:
+    truth = np.asarray(drive[0].T_cam_lidar)
+    found = start(drive, thought_of(BEHIND @ truth, off(truth), margin=2 * SURE_MARGIN))
+    assert se3.rotation_error_deg(found.prior.T_cam_lidar, truth) < 0.5
+    assert se3.translation_error_m(found.prior.T_cam_lidar, truth) < 0.1
+    assert found.doubt == ""
+
+
+def test_wrong_images_leave_the_start_in_doubt_or_without_an_answer(drive: list[Sample]) -> None:
+    truth = np.asarray(drive[0].T_cam_lidar)
+    other = [replace(each, image=np.ascontiguousarray(each.image[::-1])) for each in drive]
+    found = start(other, thought_of(off(truth), BEHIND @ truth))
+    assert found.doubt or se3.rotation_error_deg(found.prior.T_cam_lidar, truth) > 1.0
+
+
+def test_two_places_that_fit_as_well_are_told(drive: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = np.asarray(drive[0].T_cam_lidar)
+    monkeypatch.setattr(audition, "AHEAD", 1e6)
+    assert "two places" in start(drive, thought_of(off(truth), BEHIND @ truth)).doubt
+
+
+def test_where_the_answers_end_in_one_place_there_is_no_second_one(drive: list[Sample]) -> None:
+    truth = np.asarray(drive[0].T_cam_lidar)
+    assert start(drive, thought_of(off(truth), off(truth, 1))).doubt == ""
+
+
+def test_with_few_frames_the_network_has_the_say(drive: list[Sample]) -> None:
+    wrong = BEHIND @ np.asarray(drive[0].T_cam_lidar)
+    sure, unsure = (start(drive[:SEVERAL - 1], thought_of(wrong, margin=factor * SURE_MARGIN)) for factor in (2, 0.5))
+    assert np.array_equal(sure.prior.T_cam_lidar, wrong) and sure.doubt == ""
+    assert "not sure where to start" in unsure.doubt
+
+
+def test_frames_without_light_end_in_the_networks_answer_and_doubt(drive: list[Sample]) -> None:
+    dark = [replace(each, image=np.zeros_like(each.image)) for each in drive]
+    truth = np.asarray(drive[0].T_cam_lidar)
+    found = start(dark, thought_of(truth, margin=2 * SURE_MARGIN))
+    assert np.array_equal(found.prior.T_cam_lidar, truth) and "fit at no place" in found.doubt
