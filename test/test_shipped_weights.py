@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from crossi2p_core import weights as shipped
 from crossi2p_core.datasets import open_source
 from crossi2p_core.datasets.source import View
 from crossi2p_core.errors import InputError
+from crossi2p_core.geometry import se3
 from crossi2p_core.matcher import load_network
 from crossi2p_core.model.batch import collate
 from crossi2p_core.model.config import preset
 from crossi2p_core.model.inputs import make_batch
 from crossi2p_core.registrar import Registrar
+from crossi2p_core.train.augment_cloud import draw_plane_motion, move_scan, without_vehicle
 from crossi2p_core.train.config import AugmentConfig
 from crossi2p_core.train.examples import Example, Examples
 from crossi2p_core.train.frames import Frames
@@ -106,3 +109,19 @@ def test_what_it_says_of_real_frames_is_from_the_image(data_dir: Path) -> None:
         right, wrong = (float(coarse_recall(network(each), targets, columns))
                         for each in (batch, with_wrong_image(batch)))
     assert right > 0.1 and right > 2 * wrong
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", [False, True], ids=["right images", "wrong images"])
+def test_frames_of_a_drive_that_is_turned_by_any_yaw_need_no_guess(data_dir: Path, wrong: bool) -> None:
+    source = open_source(data_dir / "compact/kitti_raw_drive")
+    motion = draw_plane_motion(np.random.default_rng(3), 180.0, 1.0)
+    frames = [source[i] for i in range(0, 50, 5)]
+    images = [source[(i + 25) % 50 if wrong else i].image for i in range(0, 50, 5)]
+    turned = [move_scan(replace(frame, image=image, cloud=without_vehicle(frame.cloud, 3.0)), motion)
+              for frame, image in zip(frames, images, strict=True)]
+    found = Registrar(device="cpu").register_joint(turned)
+    truth = np.asarray(turned[0].T_cam_lidar)
+    right = se3.rotation_error_deg(found.T_cam_lidar, truth) < 0.5 and se3.translation_error_m(
+        found.T_cam_lidar, truth) < 0.1
+    assert found.status != "ok" if wrong else right
