@@ -28,6 +28,7 @@ ROUNDS, ITERATIONS = 8, 4  # of weighing matches anew by their errors, and of Le
 FEWEST = 12  # matches that agree below which a coarser pose stands
 LEAST_MASS = 0.02  # a map that holds less around a place says nothing of it
 SHARPER = 0.7  # fine matches count where their median error is below this share of the coarse ones'
+STILL = 0.97  # of its score a coarse pose may lose to one that fits the hills of the maps
 NEAR_DEG, NEAR_M = 5.0, 3.0  # by more the matches do not correct a coarse pose
 
 
@@ -163,11 +164,11 @@ def _fit(seen_from: Callable[[Tensor], _Places], T: Tensor, covariance: Tensor, 
 
 
 def _unless_worse(coarse: PoseEstimate, T: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Poses (B, 4, 4) and covariances (B, 6, 6) where they score as well as the coarse ones, else those: the hills of a
-    weak network's maps lie beside the truth, all to one side."""
+    """Poses (B, 4, 4) and covariances (B, 6, 6) where they score nearly as well as the coarse ones (STILL), else those:
+    the hills of a weak network's maps lie beside the truth, all to one side."""
     scores = [score(evidence, torch.stack([before, after])[None])[0]
               for evidence, before, after in zip(coarse.evidence, coarse.T, T, strict=True)]
-    better = torch.stack([after >= before for before, after in scores])[:, None, None]
+    better = torch.stack([after >= STILL * before for before, after in scores])[:, None, None]
     return torch.where(better, T, coarse.T), torch.where(better, covariance, coarse.covariance)
 
 
