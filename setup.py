@@ -52,6 +52,7 @@ setup(
     extras_require={
         "viz": [OPEN3D, "matplotlib>=3.8"],
         "onnx": ["onnx>=1.16", "onnxscript>=0.1", "onnxruntime>=1.18"],
+        "ray": ["ray>=2.9"],
         "test": ["pytest>=7.4", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.8", "mypy>=1.13", "types-PyYAML",
                  "setuptools>=61"],
         "ros": [f"ros-kilted-{package}; {ROS_WHEELS}" for package in ROS_PACKAGES],

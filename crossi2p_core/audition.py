@@ -25,7 +25,7 @@ REACH_DEG, REACH_M = 6.0, 1.2  # bounds of the search from each place: so far of
 APART_DEG, APART_M = 1.0, 0.2  # alignments that end nearer to each other have found the same
 AHEAD = 1.2  # times the response of the second best place: less is no decision
 START = 2.0, 0.2  # bounds within which all frames then search: a few have found it nearly
-SURE_MARGIN = 25.0  # log odds between the best pose and any other; wrong answers of the package's weights reach 19
+SURE_MARGIN = 30.0  # log odds between the best pose and any other; wrong answers of the package's weights reach 24
 START_DEG, START_M = (2.0, 10.0), (0.2, 0.5)  # bounds of the search from one frame's answer
 
 

@@ -122,16 +122,15 @@ def poses_from(said: Said, prior: Prior | None = None, gravity: Gravity | None =
     # 1. the pose that the coarse likelihood agrees on
     coarse = find_pose(said.maps, said.outside, said.superpoints, said.K, prior, gravity, seed, said.known,
                        said.recorded, frame=said.frame)
-    # 2. the one that fits best where the maps see their superpoints
+    # 2. the one that fits best where the maps see their superpoints, if they like it as a whole
     fitted, fitted_covariance = _fit(partial(_on_maps, said), coarse.T, coarse.covariance, coarse.T, prior)
-    T, covariance = _unless_worse(coarse, fitted, fitted_covariance)
+    T, covariance = _where(_keeps(coarse, fitted), (fitted, fitted_covariance), (coarse.T, coarse.covariance))
     places = _on_maps(said, T)
     # 3. the one that fits the fine matches best, where these are the sharper ones
     fine = _Places(said.points, said.pixels, said.weights, said.valid, said.K)
-    sharper = _median(fine, T) < SHARPER * _median(places, T)
     finer, finer_covariance = _fit(lambda _: fine, T, covariance, coarse.T, prior)
-    T = torch.where(sharper[:, None, None], finer, T)
-    covariance = torch.where(sharper[:, None, None], finer_covariance, covariance)
+    sharper = _median(fine, finer) < SHARPER * _median(places, T)
+    T, covariance = _where(sharper, (finer, finer_covariance), (T, covariance))
     # 4. what speaks for it
     valid, agree, error = (torch.where(sharper, a, b)
                            for a, b in zip(_support(fine, T), _support(places, T), strict=True))
@@ -163,13 +162,18 @@ def _fit(seen_from: Callable[[Tensor], _Places], T: Tensor, covariance: Tensor, 
     return torch.where(better, fitted, T), torch.where(better, polished.covariance, covariance)
 
 
-def _unless_worse(coarse: PoseEstimate, T: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Poses (B, 4, 4) and covariances (B, 6, 6) where they score nearly as well as the coarse ones (STILL), else those:
-    the hills of a weak network's maps lie beside the truth, all to one side."""
+def _keeps(coarse: PoseEstimate, T: Tensor) -> Tensor:
+    """(B,) bool: poses (B, 4, 4) score nearly as well as the coarse ones (STILL). A weak network's maps have hills
+    beside the truth, all to one side."""
     scores = [score(evidence, torch.stack([before, after])[None])[0]
               for evidence, before, after in zip(coarse.evidence, coarse.T, T, strict=True)]
-    better = torch.stack([after >= STILL * before for before, after in scores])[:, None, None]
-    return torch.where(better, T, coarse.T), torch.where(better, covariance, coarse.covariance)
+    return torch.stack([after >= STILL * before for before, after in scores])
+
+
+def _where(chosen: Tensor, one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Poses and covariances of `one` where `chosen` (B,), else of `other`."""
+    T, covariance = (torch.where(chosen[:, None, None], a, b) for a, b in zip(one, other, strict=True))
+    return T, covariance
 
 
 def _median(places: _Places, T: Tensor) -> Tensor:

@@ -1,0 +1,178 @@
+"""Many vehicles: each calibrated as if it were alone, a row for each, on processes of this machine or on Ray.
+
+What a vehicle's folder holds says by a digest what was asked, so the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import multiprocessing
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from .. import atomic
+from ..errors import InputError
+from .records import plain
+from .results import file_stem
+from .rig import Rig, calibrate_rig, read_options
+
+ROW = "row.json"  # in the folder of a vehicle
+NUMBERS = ("moved_deg", "moved_cm", "sigma_deg", "sigma_cm", "error_deg", "error_cm", "seconds")
+COLUMNS = ("vehicle", "camera", "status", "start_was", *NUMBERS, "frames_used", "reason", "source")
+Row = dict[str, Any]
+
+
+def calibrate_fleet(rigs: Sequence[Rig], out: Path, jobs: int = 1, ray: str | None = None) -> list[Row]:
+    """A row per camera of every vehicle, in the order given, and the files of `crossi2p calibrate`.
+
+    jobs: processes. ray: address of a cluster, `local` for one of this machine's own, None: no Ray. Raises InputError
+    where `out` cannot be written, and where Ray is asked for and not there; a vehicle that cannot be calibrated is a
+    row with its reason.
+    """
+    # 1. a folder for each, and what is done already
+    read_options(rigs[0])  # what is wrong for all of them is no row
+    fleet = {name: replace(rig, out=str(out / name)) for name, rig in _named(rigs)}
+    done = {name: rows for name, rig in fleet.items() if (rows := _kept(rig)) is not None}
+    todo = {name: rig for name, rig in fleet.items() if name not in done}
+    if done:
+        print(f"{len(done)} of {len(fleet)} vehicles are done already", file=sys.stderr)
+    # 2. the others, in any order
+    work: Callable[[dict[str, Rig]], Iterator[tuple[str, list[Row]]]]
+    work = (lambda each: _on_ray(each, ray)) if ray is not None else (lambda each: _here(each, jobs))
+    for name, rows in work(todo):
+        done[name] = rows
+        print(f"{len(done)} of {len(fleet)}: {name}: {rows[0]['status']}", file=sys.stderr)
+        _write(out, [row for vehicle in fleet for row in done.get(vehicle, [])])
+    # 3. all of them
+    rows = [row for vehicle in fleet for row in done[vehicle]]
+    _write(out, rows)
+    return rows
+
+
+def rows_of(name: str, rig: Rig) -> list[Row]:
+    """Calibrate one vehicle; whatever goes wrong is a row."""
+    try:
+        cameras = plain(calibrate_rig(rig))["cameras"]
+    except InputError as error:
+        return [_row(name, rig, {"name": "", "status": "failed", "reason": str(error)})]
+    except Exception as error:  # one vehicle must not end the night's run of all others
+        traceback.print_exc()
+        reason = f"{type(error).__name__}: {error}; this is a defect of crossi2p, please report what stderr says"
+        return [_row(name, rig, {"name": "", "status": "failed", "reason": reason})]
+    rows = [_row(name, rig, camera) for camera in cameras]
+    assert rig.out is not None
+    atomic.write_text(Path(rig.out) / ROW, json.dumps({"asked": _digest(rig), "rows": rows}, allow_nan=False))
+    return rows
+
+
+def fleet_in_words(rows: Sequence[Row], out: Path) -> str:
+    """A line per row for a terminal."""
+    lines = []
+    for row in rows:
+        moved = "" if row["moved_deg"] is None else f", {row['moved_deg']:.2f} deg and {row['moved_cm']:.1f} cm off"
+        start = "" if row["start_was"] == "unknown" else f"; the calibration in use is {row['start_was']}{moved}"
+        lines.append(f"{row['vehicle']} {row['camera']}".rstrip() + f": {row['status']}{start}; {row['reason']}")
+    return "\n".join([*lines, f"written to {out}: a folder for each, fleet.csv and fleet.json"])
+
+
+def _named(rigs: Sequence[Rig]) -> Iterator[tuple[str, Rig]]:
+    """Each with a name for its folder, by its source; the second of a name gets a number."""
+    taken: set[str] = set()
+    for rig in rigs:
+        stem = file_stem(Path(rig.source.rstrip("/")).name) or "vehicle"
+        name = next(each for each in (stem, *(f"{stem}_{n}" for n in range(2, len(rigs) + 2))) if each not in taken)
+        taken.add(name)
+        yield name, rig
+
+
+def _here(fleet: dict[str, Rig], jobs: int) -> Iterator[tuple[str, list[Row]]]:
+    """In processes of this machine, in this one where one is asked for."""
+    if jobs == 1 or len(fleet) < 2:
+        yield from ((name, rows_of(name, rig)) for name, rig in fleet.items())
+        return
+    fresh = multiprocessing.get_context("spawn")  # a forked process inherits cv2's locks but not its threads
+    with ProcessPoolExecutor(min(jobs, len(fleet)), fresh) as pool:
+        names = {pool.submit(rows_of, name, rig): name for name, rig in fleet.items()}
+        for finished in as_completed(names):
+            name = names[finished]
+            error = finished.exception()
+            yield name, _lost(name, fleet[name], error) if error is not None else finished.result()
+
+
+def _on_ray(fleet: dict[str, Rig], address: str | None) -> Iterator[tuple[str, list[Row]]]:
+    """As tasks of a Ray cluster, whose machines see the recordings and `out` by the same paths."""
+    try:
+        import ray
+    except ImportError:
+        raise InputError("--ray needs Ray: pip install 'crossi2p_ros[ray]'; --jobs needs nothing") from None
+    try:
+        ray.init(address=None if address == "local" else address, include_dashboard=False, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InputError(f"--ray {address}: no cluster there ({error}); give its address, or local") from error
+    task = ray.remote(rows_of)
+    names = {task.remote(name, rig): name for name, rig in fleet.items()}
+    try:
+        while names:
+            (finished, *_), _ = ray.wait(list(names))
+            name = names.pop(finished)
+            try:
+                rows = ray.get(finished)
+            except ray.exceptions.RayError as error:
+                rows = _lost(name, fleet[name], error)
+            yield name, rows
+    finally:
+        ray.shutdown()
+
+
+def _lost(name: str, rig: Rig, error: BaseException) -> list[Row]:
+    """Of a vehicle whose process died: out of memory, as a rule."""
+    reason = f"its process ended ({type(error).__name__}: {error}); try fewer --jobs"
+    return [_row(name, rig, {"name": "", "status": "failed", "reason": reason})]
+
+
+def _row(name: str, rig: Rig, camera: dict[str, Any]) -> Row:
+    numbers = {key: camera.get(key) for key in NUMBERS}
+    return {"vehicle": name, "camera": camera["name"], "status": camera["status"],
+            "start_was": camera.get("start_was", "unknown"), **numbers, "frames_used": len(camera.get("used", ())),
+            "reason": camera["reason"], "source": rig.source}
+
+
+def _kept(rig: Rig) -> list[Row] | None:
+    """The rows of a vehicle that was calibrated as is asked now; None otherwise."""
+    assert rig.out is not None
+    try:
+        kept = json.loads((Path(rig.out) / ROW).read_text())
+        whole = kept["asked"] == _digest(rig) and (Path(rig.out) / "report.json").is_file()
+        return kept["rows"] if whole else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _digest(rig: Rig) -> str:
+    """Of all that is asked, the content of the files named among it."""
+    asked = asdict(rig) | {name: _content(getattr(rig, name)) for name in ("init", "config", "weights")}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _content(file: str | None) -> str | None:
+    if file is None or not Path(file).is_file():
+        return file
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def _write(out: Path, rows: Sequence[Row]) -> None:
+    """fleet.csv and fleet.json."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    atomic.write_text(out / "fleet.csv", text.getvalue())
+    atomic.write_text(out / "fleet.json", json.dumps(rows, indent=1, allow_nan=False))

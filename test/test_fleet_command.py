@@ -1,0 +1,113 @@
+"""`crossi2p calibrate` of several recordings: a row for each vehicle, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+from command_line import assert_refused, crossi2p
+
+from crossi2p_core.calibration_file import read_calibration
+from crossi2p_core.commands import fleet
+from crossi2p_core.commands.fleet import calibrate_fleet
+from crossi2p_core.commands.rig import Rig
+from crossi2p_core.geometry import se3
+
+SETTINGS = "candidates: 2\nframes: 2\nfolds: 0\nleast_frames: 1\n"
+VEHICLES = [f"synthetic:street?seed={seed}&frames=2&camera=small&lidar=vlp16" for seed in (1, 2)]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("settings") / "settings.yaml"
+    file.write_text(SETTINGS)
+    return file
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording with nothing in it."""
+    return tmp_path_factory.mktemp("vehicles") / "empty"
+
+
+@pytest.fixture(scope="module")
+def done(settings: Path, broken: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict], Path]:
+    """The rows of two vehicles and a broken one between them, and the folder."""
+    out = tmp_path_factory.mktemp("fleet")
+    outcome = crossi2p("calibrate", VEHICLES[0], broken, VEHICLES[1], "--config", settings, "--weights", "none",
+                       "--out", out, "--json")
+    assert outcome.code == 1  # one has failed
+    return json.loads(outcome.out), out
+
+
+def test_there_is_a_row_for_each_in_their_order(done: tuple[list[dict], Path], broken: Path) -> None:
+    rows, out = done
+    assert [row["source"] for row in rows] == [VEHICLES[0], str(broken), VEHICLES[1]]
+    assert rows[1]["status"] == "failed" and "empty" in rows[1]["reason"] and rows[1]["sigma_deg"] is None
+    assert all(row["error_deg"] < 1 and row["frames_used"] == 2 for row in (rows[0], rows[2]))
+    assert json.loads((out / "fleet.json").read_text()) == rows
+    with (out / "fleet.csv").open() as file:
+        assert [row["vehicle"] for row in csv.DictReader(file)] == [row["vehicle"] for row in rows]
+
+
+def test_every_vehicle_has_its_own_files(done: tuple[list[dict], Path]) -> None:
+    rows, out = done
+    assert len({row["vehicle"] for row in rows}) == 3
+    for row in (rows[0], rows[2]):
+        se3.check_transform(read_calibration(out / row["vehicle"] / "extrinsic.yaml"), row["vehicle"])
+        assert (out / row["vehicle"] / "report.html").is_file()
+
+
+def test_what_is_done_is_not_done_again(done: tuple[list[dict], Path], settings: Path, broken: Path,
+                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, out = done
+    asked = []
+
+    def note(rig: Rig) -> dict:
+        asked.append(rig.source)
+        raise AssertionError("not to be asked")
+
+    monkeypatch.setattr(fleet, "calibrate_rig", note)
+    again = [Rig(source, config=str(settings), weights="none") for source in (VEHICLES[0], str(broken), VEHICLES[1])]
+    assert [row["status"] for row in calibrate_fleet(again, out)] == [row["status"] for row in rows]
+    assert asked == [str(broken)]  # what failed is tried again
+    settings_changed = [Rig(source, config=str(settings), weights="none", seed=5) for source in VEHICLES]
+    calibrate_fleet(settings_changed, out)
+    assert asked[1:] == VEHICLES
+
+
+def test_two_processes_say_the_same_as_one(done: tuple[list[dict], Path], settings: Path, tmp_path: Path) -> None:
+    rigs = [Rig(source, config=str(settings), weights="none", device="cpu") for source in VEHICLES]
+    rows = calibrate_fleet(rigs, tmp_path, jobs=2)
+    alone = [done[0][0], done[0][2]]
+    assert [row["vehicle"] for row in rows] == [row["vehicle"] for row in alone]
+    assert [row["moved_deg"] for row in rows] == pytest.approx([row["moved_deg"] for row in alone], abs=1e-3)
+
+
+def test_vehicles_of_one_name_get_folders_of_their_own(tmp_path: Path) -> None:
+    rows = calibrate_fleet([Rig(str(tmp_path / each / "drive")) for each in "ab"], tmp_path / "out")
+    assert [row["vehicle"] for row in rows] == ["drive", "drive_2"]
+    assert {row["status"] for row in rows} == {"failed"}
+
+
+def test_what_is_wrong_for_all_is_refused(settings: Path, tmp_path: Path) -> None:
+    assert_refused(crossi2p("calibrate", *VEHICLES), "--out")
+    assert_refused(crossi2p("calibrate", *VEHICLES, "--out", tmp_path, "--search", "x"), "--search x")
+    assert_refused(crossi2p("calibrate", VEHICLES[0], "--jobs", 2), "--jobs")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed here")
+def test_without_ray_it_says_how_to_get_it(tmp_path: Path) -> None:
+    assert_refused(crossi2p("calibrate", *VEHICLES, "--out", tmp_path, "--ray", "local"), "crossi2p_ros[ray]")
+
+
+@pytest.mark.slow
+def test_ray_says_the_same(done: tuple[list[dict], Path], settings: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs Ray: pip install 'crossi2p_ros[ray]'")
+    rigs = [Rig(source, config=str(settings), weights="none", device="cpu") for source in VEHICLES]
+    rows = calibrate_fleet(rigs, tmp_path, ray="local")
+    assert [row["moved_deg"] for row in rows] == pytest.approx([done[0][0]["moved_deg"], done[0][2]["moved_deg"]],
+                                                               abs=1e-3)
