@@ -79,6 +79,7 @@ def test_what_is_done_is_not_done_again(done: tuple[list[dict], Path], settings:
     assert asked[1:] == VEHICLES
 
 
+@pytest.mark.slow
 def test_two_processes_say_the_same_as_one(done: tuple[list[dict], Path], settings: Path, tmp_path: Path) -> None:
     rigs = [Rig(source, config=str(settings), weights="none", device="cpu") for source in VEHICLES]
     rows = calibrate_fleet(rigs, tmp_path, jobs=2)
