@@ -12,9 +12,10 @@ from torch import Tensor
 
 from crossi2p_core.geometry import se3
 from crossi2p_core.solve.pnp import solve_pnp
+from crossi2p_core.solve.probabilistic.ascent import sharpen
 from crossi2p_core.solve.probabilistic.evidence import ALIKE, LEAST, TYPICAL, Evidence, coarser, log_odds, pick, score
 from crossi2p_core.solve.probabilistic.guesses import draw_matches, guess_by_one, guess_by_two
-from crossi2p_core.solve.probabilistic.hypotheses import Gravity, PoseEstimate, find_pose
+from crossi2p_core.solve.probabilistic.hypotheses import TOPS, Gravity, PoseEstimate, find_pose
 from crossi2p_core.types import Camera, Prior
 
 WITHIN_CELL = 0.58  # standard deviation of what is off by up to a superpixel, 8 px
@@ -239,3 +240,28 @@ def test_maps_without_a_peak_end_in_an_answer_that_claims_little() -> None:
     found = find_pose(flat, torch.full_like(trial.not_in_view, -0.3), trial.points[None], K[None])
     assert bool(found.T.isfinite().all()) and bool(found.covariance.isfinite().all())
     assert abs(float(found.margin)) < 20 and float(found.covariance[0, 3:, 3:].trace()) > 0.1
+
+
+def test_maps_that_fit_two_places_have_both_among_what_the_search_ended_in() -> None:
+    """The street ahead and the one behind: all maps have two hills, and one of the places fits better."""
+    trial = Trial(0, wrong=0.0)
+    behind = np.diag([-1.0, 1, -1, 1]) @ trial.T
+    other, unseen = likelihood(np.random.default_rng(5), trial.points, behind, wrong=0.3)
+    maps = torch.logaddexp(trial.maps, other) - math.log(2)
+    found = find_pose(maps, 0.5 * (trial.not_in_view + unseen), trial.points[None], K[None])
+    tops = found.tops[0]
+    values = score(found.evidence[0], tops[None])[0]
+    assert len(tops) <= 2 * TOPS and bool((values.diff() <= 1e-3).all())
+    assert trial.close(tops[0], deg=3.0, m=1.0)
+    assert float(se3.rotation_error_deg(tops, behind).min()) < 3
+
+
+def test_sharpened_poses_score_no_lower_and_come_nearer() -> None:
+    trial = Trial(1)
+    beside = np.stack([se3.perturb(trial.T, np.random.default_rng(seed), 4.0, 0.6) for seed in range(6)])
+    before = torch.from_numpy(beside).float()
+    after, height = sharpen(trial.evidence, before, torch.Generator().manual_seed(0))
+    assert bool((height >= score(trial.evidence, before[None])[0]).all())
+    assert torch.allclose(height, score(trial.evidence, after[None])[0], rtol=1e-3)
+    nearer = [float(np.median(se3.rotation_error_deg(T.double().numpy(), trial.T))) for T in (before, after)]
+    assert nearer[1] < 0.6 * nearer[0]

@@ -139,3 +139,12 @@ def test_what_frames_of_a_rig_say_adds_up() -> None:
 def test_one_frame_joined_is_itself() -> None:
     said = frame(5)
     torch.testing.assert_close(poses_from(joined([said])).T, poses_from(said).T)
+
+
+def test_hills_that_lie_to_one_side_are_not_followed() -> None:
+    truth = seen_by(0)
+    said = frame(0, wrong=0.0)
+    said = replace(said, valid=torch.zeros_like(said.valid))
+    lying = replace(said, places=said.places.roll(3, dims=3))  # each superpoint 24 px to the right
+    straight, misled = error(poses_from(said).T, truth), error(poses_from(lying).T, truth)
+    assert misled[0] < straight[0] + 1.0  # 24 px are nearly 4 deg
