@@ -243,7 +243,7 @@ def test_maps_without_a_peak_end_in_an_answer_that_claims_little() -> None:
 
 
 def test_maps_that_fit_two_places_have_both_among_what_the_search_ended_in() -> None:
-    """The street ahead and the one behind: all maps have two hills, and one of the places fits better."""
+    """The street ahead and the one behind: all maps have two hills."""
     trial = Trial(0, wrong=0.0)
     behind = np.diag([-1.0, 1, -1, 1]) @ trial.T
     other, unseen = likelihood(np.random.default_rng(5), trial.points, behind, wrong=0.3)
@@ -252,8 +252,7 @@ def test_maps_that_fit_two_places_have_both_among_what_the_search_ended_in() -> 
     tops = found.tops[0]
     values = score(found.evidence[0], tops[None])[0]
     assert len(tops) <= 2 * TOPS and bool((values.diff() <= 1e-3).all())
-    assert trial.close(tops[0], deg=3.0, m=1.0)
-    assert float(se3.rotation_error_deg(tops, behind).min()) < 3
+    assert all(float(se3.rotation_error_deg(tops, place).min()) < 3 for place in (trial.T, behind))
 
 
 def test_sharpened_poses_score_no_lower_and_come_nearer() -> None:
