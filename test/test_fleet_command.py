@@ -5,6 +5,12 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -77,6 +83,74 @@ def test_what_is_done_is_not_done_again(done: tuple[list[dict], Path], settings:
     settings_changed = [Rig(source, config=str(settings), weights="none", seed=5) for source in VEHICLES]
     calibrate_fleet(settings_changed, out)
     assert asked[1:] == VEHICLES
+
+
+def test_another_recording_at_the_same_path_is_another_vehicle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drive = tmp_path / "drive"
+    drive.mkdir()
+    (drive / "0.bag").write_bytes(b"monday")
+    asked = []
+
+    def calibrated(rig: Rig) -> dict:
+        asked.append(rig.source)
+        assert rig.out is not None
+        Path(rig.out).mkdir(parents=True, exist_ok=True)
+        (Path(rig.out) / "report.json").write_text("{}")
+        return {"cameras": [{"name": "camera", "status": "ok", "reason": "fits"}]}
+
+    monkeypatch.setattr(fleet, "calibrate_rig", calibrated)
+    for _ in range(2):
+        calibrate_fleet([Rig(str(drive))], tmp_path / "out")
+    assert len(asked) == 1
+    (drive / "0.bag").write_bytes(b"tuesday")
+    calibrate_fleet([Rig(str(drive))], tmp_path / "out")
+    assert len(asked) == 2
+
+
+def test_relative_paths_are_made_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "drive").mkdir()
+    (tmp_path / "settings.yaml").write_text(SETTINGS)
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr(fleet, "rows_of", lambda name, rig: asked.append(rig) or [{"status": "ok"}])
+    monkeypatch.setattr(fleet, "_write", lambda *_: None)
+    calibrate_fleet([Rig("drive", config="settings.yaml", weights="none"), Rig(VEHICLES[0])], Path("out"))
+    assert (asked[0].source, asked[0].config, asked[0].out, asked[0].weights) == (
+        str(tmp_path / "drive"), str(tmp_path / "settings.yaml"), str(tmp_path / "out" / "drive"), "none")
+    assert asked[1].source == VEHICLES[0]
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_no_process_behind(ended_by: signal.Signals, tmp_path: Path) -> None:
+    long = [f"synthetic:street?seed={seed}&frames=500&camera=small&lidar=vlp16" for seed in (1, 2)]
+    run = subprocess.Popen([sys.executable, "-m", "crossi2p_core", "calibrate", *long, "--weights", "none", "--jobs",
+                            "2", "--out", str(tmp_path)], stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        _wait_until(lambda: len(_session(run.pid)) >= 3)
+        run.send_signal(ended_by)  # to it alone, as `kill` does; a terminal tells all of them
+        run.wait(60)
+        _wait_until(lambda: not _session(run.pid))
+    finally:
+        if _session(run.pid):
+            os.killpg(run.pid, signal.SIGKILL)
+
+
+def _session(leader: int) -> list[str]:
+    """The living processes of a session, by proc(5)."""
+    stats = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            stats.append(file.read_text().rpartition(")")[2].split())
+        except OSError:  # it ended in between
+            continue
+    return [stat[0] for stat in stats if int(stat[3]) == leader and stat[0] != "Z"]
+
+
+def _wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "still waiting"
+        time.sleep(0.1)
 
 
 @pytest.mark.slow

@@ -10,7 +10,10 @@ import hashlib
 import io
 import json
 import multiprocessing
+import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -39,7 +42,7 @@ def calibrate_fleet(rigs: Sequence[Rig], out: Path, jobs: int = 1, ray: str | No
     """
     # 1. a folder for each, and what is done already
     read_options(rigs[0])  # what is wrong for all of them is no row
-    fleet = {name: replace(rig, out=str(out / name)) for name, rig in _named(rigs)}
+    fleet = {name: _from_anywhere(replace(rig, out=str(out / name))) for name, rig in _named(rigs)}
     done = {name: rows for name, rig in fleet.items() if (rows := _kept(rig)) is not None}
     todo = {name: rig for name, rig in fleet.items() if name not in done}
     if done:
@@ -93,18 +96,44 @@ def _named(rigs: Sequence[Rig]) -> Iterator[tuple[str, Rig]]:
         yield name, rig
 
 
+def _from_anywhere(rig: Rig) -> Rig:
+    """With whole paths: a process elsewhere has another working folder."""
+    named = {key: getattr(rig, key) for key in ("source", "init", "config", "weights", "out")}
+    whole: dict[str, Any] = {key: str(Path(text).absolute()) for key, text in named.items()
+                             if text is not None and (key == "out" or Path(text).exists())}
+    return replace(rig, **whole)
+
+
 def _here(fleet: dict[str, Rig], jobs: int) -> Iterator[tuple[str, list[Row]]]:
     """In processes of this machine, in this one where one is asked for."""
     if jobs == 1 or len(fleet) < 2:
         yield from ((name, rows_of(name, rig)) for name, rig in fleet.items())
         return
     fresh = multiprocessing.get_context("spawn")  # a forked process inherits cv2's locks but not its threads
-    with ProcessPoolExecutor(min(jobs, len(fleet)), fresh) as pool:
-        names = {pool.submit(rows_of, name, rig): name for name, rig in fleet.items()}
-        for finished in as_completed(names):
-            name = names[finished]
-            error = finished.exception()
-            yield name, _lost(name, fleet[name], error) if error is not None else finished.result()
+    with ProcessPoolExecutor(min(jobs, len(fleet)), fresh, _live_with_the_run) as pool:
+        try:
+            names = {pool.submit(rows_of, name, rig): name for name, rig in fleet.items()}
+            for finished in as_completed(names):
+                name = names[finished]
+                error = finished.exception()
+                yield name, _lost(name, fleet[name], error) if error is not None else finished.result()
+        except BaseException:  # Ctrl-C above all: the pool would see every vehicle to its end first
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
+
+
+def _live_with_the_run() -> None:
+    """In a process of the pool: it leaves Ctrl-C to the run, and ends when the run is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run = multiprocessing.parent_process()
+    assert run is not None
+
+    def end() -> None:
+        run.join()
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 def _on_ray(fleet: dict[str, Rig], address: str | None) -> Iterator[tuple[str, list[Row]]]:
@@ -114,7 +143,7 @@ def _on_ray(fleet: dict[str, Rig], address: str | None) -> Iterator[tuple[str, l
     except ImportError:
         raise InputError("--ray needs Ray: pip install 'crossi2p_ros[ray]'; --jobs needs nothing") from None
     try:
-        ray.init(address=None if address == "local" else address, include_dashboard=False, log_to_driver=False)
+        ray.init(address, include_dashboard=False, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"--ray {address}: no cluster there ({error}); give its address, or local") from error
     task = ray.remote(rows_of)
@@ -157,8 +186,9 @@ def _kept(rig: Rig) -> list[Row] | None:
 
 
 def _digest(rig: Rig) -> str:
-    """Of all that is asked, the content of the files named among it."""
+    """Of all that is asked, the content of the files named among it, and which recording it was."""
     asked = asdict(rig) | {name: _content(getattr(rig, name)) for name in ("init", "config", "weights")}
+    asked["recorded"] = _stamps(Path(rig.source))
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
@@ -166,6 +196,13 @@ def _content(file: str | None) -> str | None:
     if file is None or not Path(file).is_file():
         return file
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def _stamps(recording: Path) -> list[tuple[str, int, int]]:
+    """Name, bytes and time of each file: the same path may hold another drive tomorrow."""
+    files = sorted(recording.rglob("*")) if recording.is_dir() else [recording] if recording.is_file() else []
+    stats = [(str(file.relative_to(recording)), file.stat()) for file in files if file.is_file()]
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
 def _write(out: Path, rows: Sequence[Row]) -> None:
