@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ..config import option
 
@@ -20,3 +21,4 @@ class CalibrateConfig:
     ok_deg: float = option(0.2, low=0.0, high=10.0)  # largest standard deviation of the rotation that is `ok`
     ok_m: float = option(0.03, low=0.0, high=10.0)  # and of the translation
     floor_px: float = option(0.5, low=0.0, high=20.0)  # standard deviation that no number of frames averages out
+    time_offset: Literal["auto", "off"] = "auto"  # of camera and LiDAR, where motion shows it

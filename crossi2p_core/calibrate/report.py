@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from html import escape
 from typing import Any
 
@@ -27,7 +28,10 @@ def record(calibration: Calibration, name: str, truth: np.ndarray | None, second
         "sigma_cm": 100 * metres, "error_deg": error[0], "error_cm": error[1], "weak": list(calibration.weak),
         "used": list(calibration.used), "T_cam_lidar": T, "covariance": calibration.covariance,
         "frames": _frames(calibration), "cross_validation": None if cross is None else {
-            "moved_deg": cross.moved_deg, "moved_cm": 100 * cross.moved_m}, "seconds": seconds}
+            "moved_deg": cross.moved_deg, "moved_cm": 100 * cross.moved_m},
+        "time_offset": None if calibration.offset is None else {
+            **asdict(calibration.offset), "words": calibration.offset.in_words()},
+        "seconds": seconds}
 
 
 def between(records: Sequence[Mapping[str, Any]], recorded: Mapping[str, np.ndarray | None]) -> list[dict[str, Any]]:
@@ -64,6 +68,8 @@ def in_words(one: Mapping[str, Any]) -> str:
         moved = one["cross_validation"]
         lines.append(f"  with a part of the frames left out: moves by up to {max(moved['moved_deg']):.2f} deg, "
                      f"{max(moved['moved_cm']):.1f} cm")
+    if one["time_offset"] is not None:
+        lines.append(f"  {one['time_offset']['words']}")
     failed = [frame for frame in one["frames"] if frame["sigmas"] is None]
     lines.append(f"  {len(one['frames'])} frames looked at, {len(failed)} of no use, {len(one['used'])} used jointly")
     return "\n".join(lines)

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..audition import Start
-from ..errors import InputError
 from ..geometry import se3
 from ..registrar import Registrar
 from ..types import Prior, Registration, Sample
-from .agree import Agreement, agree
+from .agree import Agreement
 from .choose import Place, choose
 from .config import CalibrateConfig
 from .cross import CrossValidation, cross_validate, leave_out, shared_error, widened
 from .frames import Advance, Looked, Read
+from .look import look, look_in_time
 from .observability import in_words, sigmas
+from .time_offset import TimeOffset
 from .verdict import Verdict, judge
 
 Array = np.ndarray
@@ -34,6 +35,7 @@ class Calibration:
     moved_deg, moved_m, moved_sigmas: from the start to the answer.
     looked: every frame that was registered by itself; distances: of each that has an answer from what they agree on,
     in its sigmas. used: names of the frames of the joint registration. weak: what the frames leave open.
+    offset: between the clocks, None where the motion is not known.
     """
 
     T_cam_lidar: Array
@@ -49,6 +51,7 @@ class Calibration:
     joint: Registration
     cross: CrossValidation | None
     weak: tuple[str, ...]
+    offset: TimeOffset | None = None
 
 
 def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: CalibrateConfig,
@@ -58,20 +61,14 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     prior: where it is about, None: nobody knows. advance: told what is being done, and how far it is. Raises InputError
     where no frame can be registered, and where there is neither a start nor a network.
     """
-    samples = read.samples
     # 1. where to start
-    start = Start(prior, "") if prior is not None else registrar.guess(samples)
+    start = Start(prior, "") if prior is not None else registrar.guess(read.samples)
     # 2. each by itself, and what they agree on
-    looked = _look(samples, start.prior, registrar, advance)
-    answers = [(sample, one.found) for sample, one in zip(samples, looked, strict=True) if one.found is not None]
-    if not answers:
-        raise InputError(f"no frame can be registered from this start: {looked[0].name}: {looked[0].reason}")
-    covariances = np.array([found.covariance for _, found in answers])
-    agreement = agree(np.array([found.T_cam_lidar for _, found in answers]), covariances)
+    seen, offset = look_in_time(read, lambda samples: look(samples, start.prior, registrar, advance))
+    agreement, samples = seen.agreement, [seen.samples[i] for i in seen.which]
     # 3. those that together tell most, jointly
-    places = [Place.of(sample) for sample, _ in answers]
-    weighted = np.linalg.inv(covariances) * agreement.weights[:, None, None]
-    used = [answers[i][0] for i in choose(weighted, places, config)]
+    weighted = np.linalg.inv(seen.covariances) * agreement.weights[:, None, None]
+    used = [samples[i] for i in choose(weighted, [Place.of(sample) for sample in samples], config)]
     near = _near(agreement, start.prior)
     advance("Registering jointly", 0, 1)
     joint = registrar.register_joint(used, near)
@@ -82,20 +79,11 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     covariance = covariance + shared_error(samples[0].camera, joint.T_cam_lidar, config.floor_px)
     weak = in_words(covariance, joint.T_cam_lidar, config.ok_deg, config.ok_m)
     moved, moved_sigmas = _moved(prior, joint.T_cam_lidar, covariance)
-    verdict = judge(joint, sigmas(covariance, joint.T_cam_lidar), len(used), weak, start.doubt, moved_sigmas, config)
-    return Calibration(joint.T_cam_lidar, covariance, verdict, prior, *moved, moved_sigmas, (*looked, *read.unused),
-                       agreement, tuple(sample.name for sample in used), joint, cross, weak)
-
-
-def _look(samples: Sequence[Sample], start: Prior, registrar: Registrar, advance: Advance) -> list[Looked]:
-    """Every frame by itself."""
-    looked = []
-    for done, sample in enumerate(samples, 1):
-        found = registrar.register(sample, start)
-        kept = found if found.status != "failed" and np.isfinite(found.covariance).all() else None
-        looked.append(Looked(sample.name, kept, found.reason))
-        advance("Registering each frame", done, len(samples))
-    return looked
+    sigma, names = sigmas(covariance, joint.T_cam_lidar), tuple(sample.name for sample in used)
+    verdict = judge(joint, sigma, len(used), weak, start.doubt, moved_sigmas, config)
+    looked = (*seen.looked, *read.unused)
+    return Calibration(joint.T_cam_lidar, covariance, verdict, prior, *moved, moved_sigmas, looked, agreement, names,
+                       joint, cross, weak, offset)
 
 
 def _near(agreement: Agreement, start: Prior) -> Prior:

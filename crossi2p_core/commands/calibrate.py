@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
+from ..motion.accumulated import MOST
 from .fleet import calibrate_fleet, fleet_in_words
 from .options import FramesOption, JobsOption, JsonOption, OutFolderOption
 from .records import plain
@@ -42,6 +43,9 @@ def calibrate(
     weights: Annotated[Path | None, typer.Option(
         "--weights", metavar="FILE", show_default=False, help="A checkpoint of crossi2p train; none: no network. "
                                                           "Default: the package's own.")] = None,
+    accumulate: Annotated[int, typer.Option(
+        "--accumulate", metavar="N", min=0, max=MOST,
+        help="Join each scan with those of N frames before and after it, for LiDARs of few beams.")] = 0,
     config: Annotated[Path | None, typer.Option(
         "--config", metavar="FILE", show_default=False, help="Settings of the calibration (YAML).")] = None,
     out: OutFolderOption = None,
@@ -69,7 +73,7 @@ def calibrate(
     Exit code: 0 ok or uncertain; 1 one failed; 2 the input cannot be used.
     """
     rigs = [Rig(source, frames, cameras, _text(init), search, perturb, seed, from_scratch, _text(weights),
-                _text(config), _text(out), camera_frame, lidar_frame, device) for source in sources]
+                _text(config), _text(out), camera_frame, lidar_frame, device, accumulate) for source in sources]
     if len(rigs) > 1:
         _fleet(rigs, out, jobs, ray, as_json)
     if jobs > 1 or ray is not None:

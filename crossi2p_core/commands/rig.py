@@ -17,6 +17,7 @@ from ..datasets import open_source
 from ..datasets.selection import select_frames
 from ..datasets.source import Source
 from ..errors import InputError
+from ..motion.accumulated import Accumulated
 from .options import degrees_and_metres
 from .progress import progress
 from .records import plain
@@ -49,6 +50,7 @@ class Rig:
     camera_frame: str | None = None
     lidar_frame: str = "lidar"
     device: str = "auto"
+    accumulate: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def calibrate_rig(rig: Rig) -> dict[str, Any]:
     """Calibrate every camera and write all files; returns the report. Raises InputError for what cannot be used."""
     # 1. what is asked
     asked = read_options(rig)
-    opened = [open_source(rig.source, camera=name) for name in asked.names]
+    opened = [_joined(open_source(rig.source, camera=name), rig.accumulate) for name in asked.names]
     from ..calibrate.report import between
     from ..registrar import Registrar
 
@@ -121,7 +123,7 @@ def _calibrate(source: Source, chosen: Sequence[int], title: str, starts: Starts
         def told(_: str, done: int, of: int) -> None:
             advance(done, of)
 
-        read = read_frames(source, chosen, settings.candidates, told)
+        read = read_frames(source, chosen, settings.candidates, told, moving=settings.time_offset == "auto")
         found = calibrate(read, starts.for_group(read.samples[0]), registrar, settings, told)
     truth = read.samples[0].T_cam_lidar
     return found, record(found, title, truth, time.perf_counter() - begin), truth
@@ -154,6 +156,11 @@ def _write(folder: Path, source: Source, found: Calibration, told: dict[str, Any
         write_image(folder / f"{file_stem(sample.name)}.jpg", picture)
         pictures.append((sample.name, picture))
     atomic.write_text(folder / "report.html", write_page(told, pictures))
+
+
+def _joined(source: Source, sweeps: int) -> Source:
+    """Each scan with those of so many frames before and after it."""
+    return Accumulated(source, sweeps) if sweeps else source
 
 
 def _listed(text: str, option: str, example: str) -> list[str]:

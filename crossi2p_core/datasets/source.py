@@ -24,6 +24,7 @@ class Source(Sequence[Sample]):
 
     kind: str = "source"
     options: Mapping[str, Any] = MappingProxyType({})  # what `open_source` was given beside the path
+    instant: bool = False  # a scan is as if taken at its stamp, whatever the times of its points
 
     def __init__(self, path: str | Path, names: Sequence[str]) -> None:
         self.path = Path(path)
@@ -85,7 +86,7 @@ class View(Source):
 
     def __init__(self, parent: Source, indices: Sequence[int]) -> None:
         self.parent, self.indices, self.kind = parent, list(indices), parent.kind
-        self.path, self.options = parent.path, parent.options
+        self.path, self.options, self.instant = parent.path, parent.options, parent.instant
         self.names = [parent.names[i] for i in self.indices]
 
     def _load(self, index: int) -> Sample:

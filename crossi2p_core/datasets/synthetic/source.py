@@ -58,6 +58,7 @@ class SyntheticSource(Source):
     """
 
     kind = "synthetic"
+    instant = True
 
     def __init__(self, kind: str = "street", seed: int = 0, frames: int = 10, camera: Camera | str | None = None,
                  lidar: Lidar | str | None = None, T_cam_lidar: np.ndarray | None = None,

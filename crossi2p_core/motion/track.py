@@ -1,0 +1,87 @@
+"""How the LiDAR moved between the frames of a recording: by its poses where it tells them, else from scan to scan."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ..datasets.source import Source
+from ..geometry import se3
+from ..types import Sample
+from .scan_matching import match, ready
+
+Array = np.ndarray
+FASTEST_M_S = 70.0  # what moves faster is no vehicle but a jump in the poses, or another drive
+LONGEST_S = 2.0  # frames further apart do not tell how the vehicle moves in between
+_AT_ONCE = 8  # frames that are kept in memory
+
+
+class Track:
+    """The way of a LiDAR through the frames of one source; nothing is read before it is asked for.
+
+    Asking for motion that has to be found from scans raises InputError where open3d is missing.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.sample = lru_cache(_AT_ONCE)(self._read)
+        self._ready = lru_cache(_AT_ONCE)(self._make_ready)
+        self._step = lru_cache(None)(self._find_step)
+
+    def between(self, i: int, j: int) -> Array | None:
+        """T_i_j (4, 4): points of frame j as frame i sees them; None where that cannot be told."""
+        if i > j:
+            back = self.between(j, i)
+            return None if back is None else se3.inverse(back)
+        T = np.eye(4)
+        for k in range(i, j):
+            step = self._step(k)
+            if step is None:
+                return None
+            T = T @ step
+        return T
+
+    def twist(self, i: int) -> Array | None:
+        """(6,) rad/s and m/s in the LiDAR's frame at frame i: T_world_lidar(t + dt) = T_world_lidar(t) exp(twist dt).
+
+        None where stamps or motion are not known. From this frame to the next, at the end from the one before.
+        """
+        for k in (i, i - 1):
+            if 0 <= k < len(self._source) - 1:
+                seconds = self._seconds(k)
+                step = None if seconds is None else self._step(k)
+                if step is not None:
+                    return se3.log_se3(step) / seconds
+        return None
+
+    def _find_step(self, k: int) -> Array | None:
+        """T_k_next (4, 4)."""
+        one, other = self.sample(k), self.sample(k + 1)
+        seconds = self._seconds(k)
+        if one.rig != other.rig or (self._stamped(k) and seconds is None):
+            return None
+        if one.T_world_lidar is not None and other.T_world_lidar is not None:
+            T: Array | None = se3.inverse(np.asarray(one.T_world_lidar)) @ np.asarray(other.T_world_lidar)
+        else:
+            T = match(self._ready(k), self._ready(k + 1))
+        if T is None or np.linalg.norm(T[:3, 3]) > FASTEST_M_S * (seconds or LONGEST_S):
+            return None
+        return T
+
+    def _stamped(self, k: int) -> bool:
+        return self.sample(k).stamp_cloud is not None and self.sample(k + 1).stamp_cloud is not None
+
+    def _seconds(self, k: int) -> float | None:
+        """From scan k to the next; None where stamps are unknown, do not grow, or lie too far apart."""
+        if not self._stamped(k):
+            return None
+        seconds = float(self.sample(k + 1).stamp_cloud) - float(self.sample(k).stamp_cloud)  # type: ignore[arg-type]
+        return seconds if 0 < seconds <= LONGEST_S else None
+
+    def _read(self, k: int) -> Sample:
+        return self._source[k]
+
+    def _make_ready(self, k: int) -> Any:
+        return ready(self.sample(k).cloud)

@@ -1,0 +1,143 @@
+"""The time offset between camera and LiDAR: simulated frames with a known one, and a drive that was made with one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from crossi2p_core.calibrate.config import CalibrateConfig
+from crossi2p_core.calibrate.frames import read_frames
+from crossi2p_core.calibrate.run import calibrate
+from crossi2p_core.calibrate.time_offset import TimeOffset, at_exposure, find_time_offset, gap_of
+from crossi2p_core.datasets.synthetic import SyntheticSource
+from crossi2p_core.datasets.synthetic.rig import lidar_on_vehicle
+from crossi2p_core.geometry import se3
+from crossi2p_core.registrar import Registrar
+from crossi2p_core.types import Prior, Sample
+
+TAU = 0.04
+MIDDLE = se3.make(se3.exp_so3(np.array([0.1, -1.2, 0.3])), np.array([0.3, -0.2, 0.1]))
+SIGMA = [*np.radians([0.1, 0.1, 0.1]), 0.02, 0.02, 0.05]
+
+
+def seen(rng: np.random.Generator, frames: int, tau: float, gaps: np.ndarray,
+         twists: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Poses and covariances of frames whose images are late."""
+    noise = rng.normal(size=(frames, 6)) * SIGMA
+    moved = se3.exp_se3(-(tau + gaps)[:, None] * twists)
+    return se3.exp_se3(noise) @ MIDDLE @ moved, np.broadcast_to(np.diag(np.square(SIGMA)), (frames, 6, 6))
+
+
+def drive(rng: np.random.Generator, frames: int) -> np.ndarray:
+    """Twists of a car that turns and changes its speed."""
+    twists = np.zeros((frames, 6))
+    twists[:, 2], twists[:, 3] = rng.uniform(-0.3, 0.3, frames), rng.uniform(0, 12, frames)
+    return twists
+
+
+def found(rng: np.random.Generator, frames: int, tau: float = TAU, twists: np.ndarray | None = None,
+          gaps: np.ndarray | None = None) -> TimeOffset:
+    gaps = np.zeros(frames) if gaps is None else gaps
+    twists = drive(rng, frames) if twists is None else twists
+    T, covariance = seen(rng, frames, tau, gaps, twists)
+    offset = find_time_offset(T, covariance, MIDDLE, twists, gaps)
+    assert offset is not None
+    return offset
+
+
+def test_a_known_offset_is_found_as_well_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    told = [found(rng, 20) for _ in range(200)]
+    z = np.array([(one.seconds - TAU) / one.sigma_s for one in told])
+    assert 0.7 < z.std() < 1.4 and abs(z.mean()) < 0.3
+    assert all(one.shown for one in told)
+
+
+def test_stamps_that_differ_are_taken_into_account() -> None:
+    rng = np.random.default_rng(1)
+    offset = found(rng, 20, gaps=rng.uniform(-0.05, 0.05, 20))
+    assert abs(offset.seconds - TAU) < 4 * offset.sigma_s < 0.01
+
+
+def test_none_is_seldom_shown() -> None:
+    rng = np.random.default_rng(2)
+    assert sum(found(rng, 20, tau=0.0).shown for _ in range(200)) == 0
+
+
+def test_one_speed_straight_ahead_tells_nothing() -> None:
+    rng = np.random.default_rng(3)
+    steady = np.tile([0, 0, 0, 8.0, 0, 0], (20, 1))
+    for twists in (steady, np.zeros((20, 6))):
+        offset = found(rng, 20, twists=twists)
+        assert not offset.shown and "does not tell" in offset.in_words()
+
+
+def test_frames_in_wrong_basins_do_not_matter() -> None:
+    rng = np.random.default_rng(4)
+    twists = drive(rng, 24)
+    T, covariance = seen(rng, 24, TAU, np.zeros(24), twists)
+    T[::8] = se3.exp_se3(np.array([0.05, 0, 0, 0.5, 0, 0.5])) @ T[::8]
+    offset = find_time_offset(T, covariance, MIDDLE, twists, np.zeros(24))
+    assert offset is not None and abs(offset.seconds - TAU) < 0.008
+
+
+def test_few_frames_are_not_asked() -> None:
+    T, covariance = seen(np.random.default_rng(5), 7, TAU, np.zeros(7), np.ones((7, 6)))
+    assert find_time_offset(T, covariance, MIDDLE, np.ones((7, 6)), np.zeros(7)) is None
+
+
+def test_words_say_which_is_later() -> None:
+    assert "40.0 +- 2.0 ms later than" in TimeOffset(0.04, 0.002, 20).in_words()
+    assert "40.0 +- 2.0 ms earlier than" in TimeOffset(-0.04, 0.002, 20).in_words()
+    assert TimeOffset(0.04, 0.002, 20, taken=True).in_words().endswith("taken into account")
+    assert not TimeOffset(3.0, 0.002, 20).shown  # frames that far apart are no pairs
+
+
+class Late(SyntheticSource):
+    """A drive that brakes and speeds up, with images taken `late` s after the scans whatever the stamps say."""
+
+    late, every = 0.0, 0.3
+
+    def _load(self, index: int) -> Sample:
+        world, path = self._block(0)
+        time = index * self.every
+        T_scan, T_image = (path.pose(t + 0.8 * np.sin(1.1 * t)) @ lidar_on_vehicle() for t in (time, time + self.late))
+        T_cam_lidar, look = self._camera(index)
+        image = self._image(world, T_image @ se3.inverse(T_cam_lidar), look, index)
+        return Sample(self.names[index], image, self.camera, self._scan(world, T_scan, index), T_cam_lidar, T_scan,
+                      time, time, "rig")
+
+
+def test_clouds_are_brought_to_the_exposure() -> None:
+    """The world stands still, so that the cloud moved on is what the LiDAR would have seen then."""
+    source = Late("street", seed=1, frames=3, lidar="vlp16")
+    sample = source[1]
+    assert sample.T_world_lidar is not None and gap_of(sample) == 0
+    _, path = source._block(0)
+    later = path.pose(source.every + TAU + 0.8 * np.sin(1.1 * (source.every + TAU))) @ lidar_on_vehicle()
+    twist = se3.log_se3(se3.inverse(sample.T_world_lidar) @ later) / TAU
+    moved, kept = at_exposure([sample, sample], [twist, None], TAU)
+    expected = se3.transform(se3.inverse(later) @ sample.T_world_lidar, sample.cloud.xyz)
+    np.testing.assert_allclose(moved.cloud.xyz, expected, atol=1e-4)
+    assert kept is sample
+
+
+@pytest.fixture(scope="module")
+def late_drive() -> Iterator[Late]:
+    source = Late("street", seed=1, frames=17, camera="kitti", lidar="hdl64")
+    source.late = 0.1
+    yield source
+
+
+@pytest.mark.slow
+def test_images_that_are_late_are_noticed_and_put_right(late_drive: Late) -> None:
+    read = read_frames(late_drive, range(16), 16, lambda *_: None, moving=True)
+    truth = np.asarray(read.samples[0].T_cam_lidar)
+    prior = Prior(se3.perturb(truth, np.random.default_rng(0), 1.0, 0.1), 2.0, 0.4)
+    config = CalibrateConfig(candidates=16, frames=8, folds=0)
+    found = calibrate(read, prior, Registrar(device="cpu", weights="none"), config, lambda *_: None)
+    assert found.offset is not None and found.offset.taken
+    assert found.offset.seconds == pytest.approx(0.1, abs=0.015)
+    assert se3.translation_error_m(found.T_cam_lidar, truth) < 0.05
