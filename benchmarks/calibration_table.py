@@ -41,8 +41,8 @@ def _errors(records: list[Record]) -> Iterator[str]:
 
 
 def _better(records: list[Record]) -> Iterator[str]:
-    yield ("| recording | frames | runs | before | after | rotation better | translation better | ok | ok, both worse |"
-           "\n|---|---|---|---|---|---|---|---|---|")
+    yield ("| recording | frames | runs | before | after | rotation better | translation better | ok | ok, both worse "
+           "| these, start called wrong |\n|---|---|---|---|---|---|---|---|---|---|")
     for source in _values(records, "source"):
         for count in _values(records, "count"):
             some = [each for each in records if _is(each, source=source, count=count)]
@@ -50,10 +50,12 @@ def _better(records: list[Record]) -> Iterator[str]:
                 continue
             before, after = (np.array([each[name] for each in some]) for name in ("init", "error"))
             better, worse = after < before, (after > before).all(axis=1)
-            bad = sum(_ok(each) and bool(lost) for each, lost in zip(some, worse, strict=True))
+            bad = [each for each, lost in zip(some, worse, strict=True) if _ok(each) and lost]
+            harm = sum(each["start_was"] == "wrong" for each in bad)
             yield (f"| {_short(source)} | {count} | {len(some)} | {_pair(np.median(before, axis=0))} | "
                    f"{_pair(np.median(after, axis=0))} | {_share(better[:, 0])} | {_share(better[:, 1])} | "
-                   f"{_share([_ok(each) for each in some])} | {bad} |")
+                   f"{_share([_ok(each) for each in some])} | "
+                   f"{len(bad)} | {harm} |")
 
 
 def _coverage(records: list[Record]) -> Iterator[str]:

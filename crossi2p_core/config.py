@@ -102,8 +102,9 @@ def _convert(value: Any, hint: Any, where: str, path: str) -> Any:
     if origin in (Union, types.UnionType):
         return _convert_union(value, arguments, where, path)
     if origin is Literal:
-        if any(value == a and type(value) is type(a) for a in arguments):
-            return value
+        word = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value  # YAML 1.1 reads both
+        if any(word == a and type(word) is type(a) for a in arguments):
+            return word
         raise InputError(f"{where}: {path} must be one of {', '.join(map(str, arguments))}; it is {_show(value)}")
     if origin in (tuple, list):
         return _convert_sequence(value, origin, arguments, where, path)

@@ -133,3 +133,17 @@ def test_files_that_are_no_text_files(tmp_path: Path) -> None:
 
 def test_plain_yaml_is_plain_data() -> None:
     assert parse_yaml("a: [1, 2.5, x, true, null]", "text") == {"a": [1, 2.5, "x", True, None]}
+
+
+def test_on_and_off_are_words_where_words_are_expected(tmp_path: Path) -> None:
+    """YAML 1.1 reads them as true and false."""
+    @dataclass(frozen=True)
+    class Switch:
+        mode: Literal["auto", "off"] = "auto"
+        sure: bool = False
+
+    path = tmp_path / "switch.yaml"
+    path.write_text("mode: off\nsure: on\n")
+    assert load_config(Switch, path) == Switch("off", True)
+    with pytest.raises(InputError, match="mode must be one of auto, off; it is"):
+        load_config(Switch, {"mode": True})

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import crossi2p
 
-from crossi2p_core.calibrate.config import CalibrateConfig
-from crossi2p_core.calibrate.frames import read_frames
-from crossi2p_core.calibrate.run import calibrate
 from crossi2p_core.calibrate.time_offset import TimeOffset, at_exposure, find_time_offset, gap_of
-from crossi2p_core.datasets.synthetic import SyntheticSource
-from crossi2p_core.datasets.synthetic.rig import lidar_on_vehicle
+from crossi2p_core.datasets.synthetic import LateSource
+from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
-from crossi2p_core.registrar import Registrar
-from crossi2p_core.types import Prior, Sample
 
 TAU = 0.04
 MIDDLE = se3.make(se3.exp_so3(np.array([0.1, -1.2, 0.3])), np.array([0.3, -0.2, 0.1]))
@@ -95,28 +92,12 @@ def test_words_say_which_is_later() -> None:
     assert not TimeOffset(3.0, 0.002, 20).shown  # frames that far apart are no pairs
 
 
-class Late(SyntheticSource):
-    """A drive that brakes and speeds up, with images taken `late` s after the scans whatever the stamps say."""
-
-    late, every = 0.0, 0.3
-
-    def _load(self, index: int) -> Sample:
-        world, path = self._block(0)
-        time = index * self.every
-        T_scan, T_image = (path.pose(t + 0.8 * np.sin(1.1 * t)) @ lidar_on_vehicle() for t in (time, time + self.late))
-        T_cam_lidar, look = self._camera(index)
-        image = self._image(world, T_image @ se3.inverse(T_cam_lidar), look, index)
-        return Sample(self.names[index], image, self.camera, self._scan(world, T_scan, index), T_cam_lidar, T_scan,
-                      time, time, "rig")
-
-
 def test_clouds_are_brought_to_the_exposure() -> None:
     """The world stands still, so that the cloud moved on is what the LiDAR would have seen then."""
-    source = Late("street", seed=1, frames=3, lidar="vlp16")
+    source = LateSource("street", seed=1, frames=3, lidar="vlp16")
     sample = source[1]
-    assert sample.T_world_lidar is not None and gap_of(sample) == 0
-    _, path = source._block(0)
-    later = path.pose(source.every + TAU + 0.8 * np.sin(1.1 * (source.every + TAU))) @ lidar_on_vehicle()
+    assert sample.T_world_lidar is not None and sample.stamp_cloud is not None and gap_of(sample) == 0
+    later = source._pose_at(sample.stamp_cloud + TAU)
     twist = se3.log_se3(se3.inverse(sample.T_world_lidar) @ later) / TAU
     moved, kept = at_exposure([sample, sample], [twist, None], TAU)
     expected = se3.transform(se3.inverse(later) @ sample.T_world_lidar, sample.cloud.xyz)
@@ -124,20 +105,27 @@ def test_clouds_are_brought_to_the_exposure() -> None:
     assert kept is sample
 
 
-@pytest.fixture(scope="module")
-def late_drive() -> Iterator[Late]:
-    source = Late("street", seed=1, frames=17, camera="kitti", lidar="hdl64")
-    source.late = 0.1
-    yield source
+def test_late_images_are_those_of_a_later_drive() -> None:
+    """What a late image shows is what an image in time shows from there."""
+    late, even = (LateSource("street", seed=1, frames=3, late=ms) for ms in (100, 0))
+    assert not np.array_equal(late[1].image, even[1].image)
+    np.testing.assert_array_equal(late[1].cloud.xyz, even[1].cloud.xyz)
+    with pytest.raises(InputError, match="late=5000"):
+        LateSource(late=5000)
 
 
 @pytest.mark.slow
-def test_images_that_are_late_are_noticed_and_put_right(late_drive: Late) -> None:
-    read = read_frames(late_drive, range(16), 16, lambda *_: None, moving=True)
-    truth = np.asarray(read.samples[0].T_cam_lidar)
-    prior = Prior(se3.perturb(truth, np.random.default_rng(0), 1.0, 0.1), 2.0, 0.4)
-    config = CalibrateConfig(candidates=16, frames=8, folds=0)
-    found = calibrate(read, prior, Registrar(device="cpu", weights="none"), config, lambda *_: None)
-    assert found.offset is not None and found.offset.taken
-    assert found.offset.seconds == pytest.approx(0.1, abs=0.015)
-    assert se3.translation_error_m(found.T_cam_lidar, truth) < 0.05
+def test_images_that_are_late_are_noticed_and_put_right(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("candidates: 16\nframes: 8\nfolds: 0\n")
+    told = {}
+    for time_offset in ("auto", "off"):
+        settings.write_text(f"candidates: 16\nframes: 8\nfolds: 0\ntime_offset: {time_offset}\n")
+        outcome = crossi2p("calibrate", "synthetic:street?seed=1&frames=16&late=100&camera=kitti", "--perturb", "1,10",
+                           "--search", "2,40", "--weights", "none", "--config", settings, "--json")
+        assert outcome.code == 0, outcome
+        told[time_offset], = json.loads(outcome.out)["cameras"]
+    assert told["off"]["time_offset"] is None and told["off"]["error_cm"] > 10
+    offset = told["auto"]["time_offset"]
+    assert offset["taken"] and offset["seconds"] == pytest.approx(0.1, abs=0.015)
+    assert told["auto"]["error_cm"] < 5

@@ -10,6 +10,7 @@ import numpy as np
 from ..datasets.source import Source
 from ..errors import InputError
 from ..motion.accumulated import track_of
+from ..motion.track import Track
 from ..types import Registration, Sample
 
 Advance = Callable[[str, int, int], None]
@@ -40,36 +41,31 @@ def read_frames(source: Source, chosen: Sequence[int], wanted: int, advance: Adv
     advance: told what is being done, and how far it is. moving: find out how the LiDAR moved, too. Raises InputError
     where none can be read.
     """
-    rigs, unused = dict[str, list[tuple[int, Sample]]](), list[Looked]()
+    track = track_of(source)
+    rigs, unused = dict[str, list[tuple[Sample, np.ndarray | None]]](), list[Looked]()
     spread = [chosen[i] for i in evenly(len(chosen), wanted)]
     for done, index in enumerate(spread, 1):
         try:
-            sample = source[index]
-            rigs.setdefault(sample.rig, []).append((index, sample))
+            sample = source[index] if track.source is not source else track.sample(index)
+            rigs.setdefault(sample.rig, []).append((sample, _twist(track, index) if moving else None))
         except InputError as error:
             unused.append(Looked(source.names[index], None, str(error)))
         advance("Reading", done, len(spread))
     if not rigs:
         raise InputError(f"none of the {len(spread)} frames can be read; the first: {unused[0].reason}")
     most = max(rigs.values(), key=len)
-    samples = tuple(sample for _, sample in most)
+    samples, twists = zip(*most, strict=True)
     unused += [Looked(sample.name, None, f"is of the rig {sample.rig!r}, most are of {samples[0].rig!r}")
-               for others in rigs.values() if others is not most for _, sample in others]
-    twists = _twists(source, [index for index, _ in most], advance) if moving else ()
-    return Read(samples, tuple(unused), twists)
+               for others in rigs.values() if others is not most for sample, _ in others]
+    return Read(samples, tuple(unused), twists if moving else ())
 
 
-def _twists(source: Source, indices: Sequence[int], advance: Advance) -> tuple[np.ndarray | None, ...]:
-    """Of each frame, None where it cannot be told."""
-    track = track_of(source)
-    twists: list[np.ndarray | None] = []
-    for done, index in enumerate(indices, 1):
-        try:
-            twists.append(track.twist(index))
-        except InputError:  # a neighbour that cannot be read
-            twists.append(None)
-        advance("Following the motion", done, len(indices))
-    return tuple(twists)
+def _twist(track: Track, index: int) -> np.ndarray | None:
+    """Of one frame, None where it cannot be told."""
+    try:
+        return track.twist(index)
+    except InputError:  # a neighbour that cannot be read, or open3d that is not there
+        return None
 
 
 def evenly(count: int, wanted: int) -> list[int]:

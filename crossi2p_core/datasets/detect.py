@@ -24,7 +24,7 @@ READERS = (
     ("rosbag", "RosbagSource", "a ROS 2 bag (metadata.yaml, .mcap, .db3) or a ROS 1 .bag"),
 )
 SYNTHETIC = "synthetic:"
-WHOLE = ("seed", "frames", "elsewhere", "every")  # options of such an address that are whole numbers
+WHOLE = ("seed", "frames", "elsewhere", "every", "late")  # options of such an address that are whole numbers
 MAX_DEPTH = 3  # folders below the given one in which sources are looked for
 MAX_FOLDERS = 2000  # a guard for paths such as the root of a disk
 
@@ -96,19 +96,22 @@ def _construct(path: Path, reader: str, options: dict[str, Any]) -> Source:
 def _open_synthetic(address: str, options: dict[str, Any]) -> Source:
     """`synthetic:KIND?seed=0&frames=10`: the generated world as a source; numbers in the address become integers.
 
-    With `elsewhere=10` the camera of each frame is anywhere within so many metres.
+    With `elsewhere=10` the camera of each frame is anywhere within so many metres, with `late=40` images are taken so
+    many milliseconds after their stamps.
     """
-    from .synthetic import ElsewhereSource, SyntheticSource
+    from .synthetic import ElsewhereSource, LateSource, SyntheticSource
 
     kind, _, query = address[len(SYNTHETIC):].partition("?")
     given = parse_qsl(query, keep_blank_values=True)
-    wide = any(name == "elsewhere" for name, _ in given)
-    known = {*inspect.signature(SyntheticSource).parameters} - {"kind"} | ({"elsewhere", "every"} if wide else set())
+    names = {name for name, _ in given}
+    cls, own = ((ElsewhereSource, {"elsewhere", "every"}) if "elsewhere" in names else
+                (LateSource, {"late"}) if "late" in names else (SyntheticSource, set[str]()))
+    known = {*inspect.signature(SyntheticSource).parameters} - {"kind"} | own
     for name, value in given:
         if name not in known:
             raise InputError(f"{address}: unknown option {name!r}; write for example synthetic:street?seed=0&frames=10")
         options[name] = _whole_number(value, address) if name in WHOLE else value
-    source = (ElsewhereSource if wide else SyntheticSource)(kind, **options)
+    source: Source = cls(kind, **options)
     source.options = options
     return source
 

@@ -25,7 +25,7 @@ class Track:
     """
 
     def __init__(self, source: Source) -> None:
-        self._source = source
+        self.source = source
         self.sample = lru_cache(_AT_ONCE)(self._read)
         self._ready = lru_cache(_AT_ONCE)(self._make_ready)
         self._step = lru_cache(None)(self._find_step)
@@ -49,7 +49,7 @@ class Track:
         None where stamps or motion are not known. From this frame to the next, at the end from the one before.
         """
         for k in (i, i - 1):
-            if 0 <= k < len(self._source) - 1:
+            if 0 <= k < len(self.source) - 1:
                 seconds = self._seconds(k)
                 step = None if seconds is None else self._step(k)
                 if step is not None:
@@ -81,7 +81,7 @@ class Track:
         return seconds if 0 < seconds <= LONGEST_S else None
 
     def _read(self, k: int) -> Sample:
-        return self._source[k]
+        return self.source[k]
 
     def _make_ready(self, k: int) -> Any:
         return ready(self.sample(k).cloud)

@@ -36,7 +36,7 @@ def read_config(path: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
         _put(values, name.split("."), {"preset": value} if name == "network" else value, word)
     if "network" in values:
         values["network"] = _network(values["network"])
-    return load_config(TrainConfig, _with_words(values))
+    return load_config(TrainConfig, values)
 
 
 def _put(values: Any, names: list[str], value: Any, word: str) -> None:
@@ -72,11 +72,3 @@ def _merged(base: Any, changes: Any) -> Any:
     if not isinstance(base, Mapping) or not isinstance(changes, Mapping):
         return changes
     return {**base, **{key: _merged(base.get(key), value) for key, value in changes.items()}}
-
-
-def _with_words(values: dict[str, Any]) -> dict[str, Any]:
-    """YAML 1.1 takes `mode: off` for false: a person means the word."""
-    gradnorm = values.get("gradnorm")
-    if isinstance(gradnorm, dict) and isinstance(gradnorm.get("mode"), bool):
-        return {**values, "gradnorm": {**gradnorm, "mode": "on" if gradnorm["mode"] else "off"}}
-    return values

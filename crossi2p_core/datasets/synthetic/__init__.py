@@ -6,10 +6,11 @@ The way of the data: layout (street, yard, hall) -> World of primitives -> rays 
 
 from .domain import Domain, Look, draw_look
 from .elsewhere import ElsewhereSource
+from .late import LateSource
 from .lidar_models import LIDARS, Lidar
 from .rig import CAMERAS
 from .source import SyntheticSource, make_world
 from .world import World, stack_worlds
 
-__all__ = ["CAMERAS", "LIDARS", "Domain", "ElsewhereSource", "Lidar", "Look", "SyntheticSource", "World", "draw_look",
-           "make_world", "stack_worlds"]
+__all__ = ["CAMERAS", "LIDARS", "Domain", "ElsewhereSource", "LateSource", "Lidar", "Look", "SyntheticSource", "World",
+           "draw_look", "make_world", "stack_worlds"]

@@ -30,7 +30,7 @@ from .world import World
 LAYOUTS: dict[str, Callable[[np.random.Generator, Domain], tuple[World, Path]]] = {
     "street": street_world, "yard": yard_world, "hall": hall_world,
 }
-_BLOCK_METRES = {"street": 60.0, "yard": 60.0, "hall": 30.0}  # after which the drive goes on in another world
+BLOCK_METRES = {"street": 60.0, "yard": 60.0, "hall": 30.0}  # after which the drive goes on in another world
 _BLOCK_APART = 1000.0  # m between the worlds of one drive in the world frame
 _MOST_FRAMES = 1_000_000
 
@@ -104,7 +104,7 @@ class SyntheticSource(Source):
 
     def _place(self, index: int) -> tuple[int, World, np.ndarray]:
         """The block of frame `index`, its world, and the LiDAR's pose in that world's own frame."""
-        per_block = max(1, math.floor(_BLOCK_METRES[self.layout] * self.lidar.rate / self._first_path.speed))
+        per_block = max(1, math.floor(BLOCK_METRES[self.layout] * self.lidar.rate / self._first_path.speed))
         block, step = divmod(index, per_block)
         world, path = self._block(block)
         time = step / self.lidar.rate * min(1.0, self._first_path.speed / path.speed)
