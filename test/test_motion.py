@@ -58,9 +58,9 @@ def test_motion_is_that_of_the_poses() -> None:
 
 @pytest.mark.parametrize("broken", [
     drive(rigs="aaabb"), drive(stamps={3: 9.0}), drive(stamps={3: 0.1}),
-    drive(poses={3: se3.make(np.eye(3), np.array([500.0, 0, 0])) @ STEP})])
+    drive(poses={3: se3.make(np.eye(3), np.array([500.0, 0, 0])) @ STEP}), drive(poses={3: np.full((4, 4), np.nan)})])
 def test_what_is_no_motion_is_not_told(broken: Drive) -> None:
-    """Another rig, a pause, a clock that runs back, a jump of the poses."""
+    """Another rig, a pause, a clock that runs back, a jump of the poses, no number."""
     track = Track(broken)
     assert track.between(1, 4) is None and track.between(0, 2) is not None
     assert track.twist(2) is not None  # by the step before

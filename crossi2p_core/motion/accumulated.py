@@ -32,7 +32,7 @@ class Accumulated(View):
 
     def __init__(self, parent: Source, sweeps: int) -> None:
         super().__init__(parent, range(len(parent)))
-        self.sweeps, self.track = sweeps, Track(parent)
+        self.sweeps, self.track = sweeps, Track(parent, 2 * sweeps + 2)
 
     def identity(self) -> str:
         """With the number of sweeps."""

@@ -15,19 +15,19 @@ from .scan_matching import match, ready
 Array = np.ndarray
 FASTEST_M_S = 70.0  # what moves faster is no vehicle but a jump in the poses, or another drive
 LONGEST_S = 2.0  # frames further apart do not tell how the vehicle moves in between
-_AT_ONCE = 8  # frames that are kept in memory
 
 
 class Track:
     """The way of a LiDAR through the frames of one source; nothing is read before it is asked for.
 
-    Asking for motion that has to be found from scans raises InputError where open3d is missing.
+    at_once: frames that are kept in memory. Asking for motion that has to be found from scans raises InputError where
+    open3d is missing.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, at_once: int = 4) -> None:
         self.source = source
-        self.sample = lru_cache(_AT_ONCE)(self._read)
-        self._ready = lru_cache(_AT_ONCE)(self._make_ready)
+        self.sample = lru_cache(at_once)(self._read)
+        self._ready = lru_cache(at_once)(self._make_ready)
         self._step = lru_cache(None)(self._find_step)
 
     def between(self, i: int, j: int) -> Array | None:
@@ -66,7 +66,7 @@ class Track:
             T: Array | None = se3.inverse(np.asarray(one.T_world_lidar)) @ np.asarray(other.T_world_lidar)
         else:
             T = match(self._ready(k), self._ready(k + 1))
-        if T is None or np.linalg.norm(T[:3, 3]) > FASTEST_M_S * (seconds or LONGEST_S):
+        if T is None or not np.linalg.norm(T[:3, 3]) <= FASTEST_M_S * (seconds or LONGEST_S):  # NaN is no motion, too
             return None
         return T
 
