@@ -86,18 +86,20 @@ def test_scans_are_matched(street: SyntheticSource) -> None:
     found = match(ready(street[0].cloud), ready(street[1].cloud))
     assert found is not None
     truth = moved(street, 0, 1)
-    assert np.linalg.norm(truth[:3, 3]) > 0.5  # sixteen rows seem to stand still where they are matched naively
-    assert se3.rotation_error_deg(found, truth) < 0.1 and se3.translation_error_m(found, truth) < 0.02
+    assert np.linalg.norm(truth[:3, 3]) > 0.5
+    assert se3.rotation_error_deg(found, truth) < 0.1 and se3.translation_error_m(found, truth) < 0.01
 
 
 def test_what_drives_along_does_not_hold_back_the_match(street: SyntheticSource) -> None:
     pytest.importorskip("open3d", reason="needs open3d: pip install 'crossi2p_ros[viz]'")
     rng = np.random.default_rng(0)
-    u, v = rng.uniform(-1, 1, (2, 1500))
-    lorry = np.stack([9 + 0 * u, 2.5 * u, 1 + 1.5 * v], axis=1).astype(np.float32)  # its back, always as far ahead
-    clouds = [PointCloud(np.concatenate([street[i].cloud.xyz, lorry])) for i in (0, 1)]
+    backs = []
+    for ahead, aside in ((9, 0), (14, 3.5), (12, -3.5)):  # of lorries that are always as far ahead
+        u, v = rng.uniform(-1, 1, (2, 2500))
+        backs.append(np.stack([ahead + 0 * u, aside + 1.5 * u, 0.6 + 1.6 * v], axis=1).astype(np.float32))
+    clouds = [PointCloud(np.concatenate([street[i].cloud.xyz, *backs])) for i in (0, 1)]
     found = match(ready(clouds[0]), ready(clouds[1]))
-    assert found is not None and se3.translation_error_m(found, moved(street, 0, 1)) < 0.03
+    assert found is not None and se3.translation_error_m(found, moved(street, 0, 1)) < 0.004
 
 
 def test_scans_of_different_places_do_not_match(street: SyntheticSource) -> None:
@@ -141,13 +143,13 @@ def test_what_beams_passed_through_has_moved_on() -> None:
 
 
 def test_joined_scans_keep_their_own_points_and_intensities() -> None:
-    facade = wall(16, 6, 0.2, 3)
+    facade = wall(16, 6, 0.1, 3)
     own = PointCloud(facade, np.full(len(facade), 0.25, np.float32), dropped=3)
-    other = PointCloud(np.concatenate([wall(16.1, 6, 0.3), wall(8, 1)]), None)
+    other = PointCloud(np.concatenate([wall(16.1, 6, 0.3), wall(8, 1), wall(24, 4)]))
     other = replace(other, intensity=np.full(len(other), 0.75, np.float32))
     joined = join(own, [other])
     np.testing.assert_array_equal(joined.xyz[:len(own)], own.xyz)
-    assert len(joined) == len(own) + len(wall(16.1, 6, 0.3)) and joined.dropped == 3  # without the ghost
+    assert len(joined) == len(own) + len(wall(16.1, 6, 0.3)) and joined.dropped == 3  # no ghost, nothing hidden
     assert joined.intensity is not None and set(np.unique(joined.intensity)) == {0.25, 0.75}
     assert join(own, [replace(other, intensity=None)]).intensity is None
 

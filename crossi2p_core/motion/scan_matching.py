@@ -12,8 +12,7 @@ from ..types import PointCloud
 
 Array = np.ndarray
 _GRAIN_M = 0.2
-_NORMAL_M, _NORMAL_POINTS = 2.5, 60
-_FLAT = 0.15  # second to largest variance about a point: below, its neighbours are one row, and rows tell no surface
+_NORMAL_M, _NORMAL_POINTS = 2.5, 60  # so wide that the next rows of a sparse scan have a say
 _REACH_M = (3.0, 1.0, 0.4)  # of a correspondence, from coarse to fine; 3 m is 30 m/s at 10 Hz
 _DOUBTED = 0.25  # of the reach: residuals beyond count nothing (Tukey), for much of a street moves on its own
 _ITERATIONS = 40
@@ -31,11 +30,8 @@ def ready(cloud: PointCloud) -> Any:
                          f"pip install 'crossi2p_ros[viz]' ({error})") from None
     far = cloud.xyz[np.linalg.norm(cloud.xyz[:, :2], axis=1) > _NEAREST_M].astype(np.float64)
     thinned = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(far)).voxel_down_sample(_GRAIN_M)
-    around = o3d.geometry.KDTreeSearchParamHybrid(_NORMAL_M, _NORMAL_POINTS)
-    thinned.estimate_covariances(around)
-    spread = np.linalg.eigvalsh(np.asarray(thinned.covariances).reshape(-1, 3, 3))  # (N, 3), ascending
-    thinned.estimate_normals(around)
-    return thinned.select_by_index(np.flatnonzero(spread[:, 1] > _FLAT * spread[:, 2]).tolist())
+    thinned.estimate_normals(o3d.geometry.KDTreeSearchParamHybrid(_NORMAL_M, _NORMAL_POINTS))
+    return thinned
 
 
 def match(target: Any, source: Any, guess: Array | None = None) -> Array | None:
