@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
-from ..motion.accumulated import MOST
+from ..motion import MOST_SWEEPS
 from .fleet import calibrate_fleet, fleet_in_words
 from .options import FramesOption, JobsOption, JsonOption, OutFolderOption
 from .records import plain
@@ -44,7 +44,7 @@ def calibrate(
         "--weights", metavar="FILE", show_default=False, help="A checkpoint of crossi2p train; none: no network. "
                                                           "Default: the package's own.")] = None,
     accumulate: Annotated[int, typer.Option(
-        "--accumulate", metavar="N", min=0, max=MOST,
+        "--accumulate", metavar="N", min=0, max=MOST_SWEEPS,
         help="Join each scan with those of N frames before and after it, for LiDARs of few beams.")] = 0,
     config: Annotated[Path | None, typer.Option(
         "--config", metavar="FILE", show_default=False, help="Settings of the calibration (YAML).")] = None,

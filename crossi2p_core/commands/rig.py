@@ -17,7 +17,6 @@ from ..datasets import open_source
 from ..datasets.selection import select_frames
 from ..datasets.source import Source
 from ..errors import InputError
-from ..motion.accumulated import Accumulated
 from .options import degrees_and_metres
 from .progress import progress
 from .records import plain
@@ -160,7 +159,11 @@ def _write(folder: Path, source: Source, found: Calibration, told: dict[str, Any
 
 def _joined(source: Source, sweeps: int) -> Source:
     """Each scan with those of so many frames before and after it."""
-    return Accumulated(source, sweeps) if sweeps else source
+    if not sweeps:
+        return source
+    from ..motion.accumulated import Accumulated
+
+    return Accumulated(source, sweeps)
 
 
 def _listed(text: str, option: str, example: str) -> list[str]:

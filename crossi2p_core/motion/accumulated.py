@@ -15,7 +15,6 @@ from .straighten import straighten
 from .track import Track
 
 Array = np.ndarray
-MOST = 20  # neighbours on either side
 _NEAREST_M = 3.0  # what is nearer moves along with the vehicle, or was next to it a moment ago
 _LOOKED_AT = 24  # neighbours on the sphere of bearings
 _BESIDE = np.radians(1.0)  # of bearings that are compared
