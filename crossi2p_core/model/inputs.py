@@ -11,7 +11,7 @@ from ..geometry import se3
 from ..geometry.straight_view import source_pixels, straight_camera, straight_window
 from ..types import Camera, Sample
 from .batch import Batch
-from .config import NetworkConfig
+from .config import FlowConfig, NetworkConfig
 from .point_features import point_features, select_points
 from .point_pyramid import build_pyramid
 
@@ -43,7 +43,8 @@ def make_batch(sample: Sample, config: NetworkConfig, T_cam_lidar: np.ndarray | 
                  pyramid, T)
 
 
-def network_image(image: np.ndarray, camera: Camera, config: NetworkConfig) -> tuple[np.ndarray, Camera, np.ndarray]:
+def network_image(image: np.ndarray, camera: Camera,
+                  config: NetworkConfig | FlowConfig) -> tuple[np.ndarray, Camera, np.ndarray]:
     """(H, W, C) uint8 of config.size, its pinhole camera, and (H, W) bool where the recording reaches.
 
     image: (h, w, 3) uint8 RGB, as large as its camera says. As large as fits, aspect kept, in the top left corner;

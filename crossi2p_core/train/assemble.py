@@ -12,12 +12,14 @@ from ..datasets import Source, open_source
 from ..datasets.selection import select_view
 from ..datasets.source import Recalibrated
 from ..errors import InputError
+from ..model.flow_network import FlowNetwork
 from ..model.network import Network
 from ..model.pretrained import load_image_weights
 from . import checkpoint
 from .config import AugmentConfig, SourceConfig, TrainConfig
 from .distributed import World
-from .examples import Examples, NetworkInput
+from .examples import Examples, FlowInput, NetworkInput
+from .flow_task import FlowTask
 from .frames import Frames, fingerprint
 from .matching import MatchingTask
 from .trainer import Trainer
@@ -28,13 +30,15 @@ def assemble(settings: TrainConfig, world: World) -> Trainer:
     """A trainer that is ready to run. Raises InputError for settings that name what cannot be had."""
     sources, kept_back = _opened(settings.sources, "sources"), _opened(settings.validation, "")
     torch.manual_seed(settings.seed)  # of the first weights, the same in every process
-    network = Network(settings.network)
+    network: Network | FlowNetwork = (Network(settings.network) if settings.task == "matches"
+                                      else FlowNetwork(settings.flow))
     if settings.image_weights is not None:
         told = load_image_weights(network.image_encoder, settings.image_weights)
         print(f"crossi2p: {told}", file=sys.stderr)
     if settings.weights is not None:
         checkpoint.load_weights(network, checkpoint.load(settings.weights, training=False).weights, settings.weights)
-    task = MatchingTask(settings.network, settings.view_pairs, settings.validation_poses)
+    task = (MatchingTask(settings.network, settings.view_pairs, settings.validation_poses)
+            if settings.task == "matches" else FlowTask(settings.starts))
     full_grown = replace(settings.augment, shift_grows_over=0)
     validate = Validation(_examples(settings, settings.validation, kept_back, settings.seed + 1, full_grown),
                           task.judge, settings, world) if kept_back else None
@@ -46,6 +50,8 @@ def _examples(settings: TrainConfig, configs: tuple[SourceConfig, ...], sources:
               changes: AugmentConfig) -> Examples:
     cache = settings.cache_mb * 1_000_000 // max(1, settings.workers)
     frames = Frames(sources, [one.weight for one in configs], seed, cache)
+    if settings.task == "flow":
+        return Examples(frames, FlowInput(settings.flow), settings.flow.size, changes)
     return Examples(frames, NetworkInput(settings.network), settings.network.size, changes)
 
 

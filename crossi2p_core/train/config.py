@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..config import option
 from ..errors import InputError
-from ..model.config import NetworkConfig
+from ..model.config import FlowConfig, NetworkConfig
 
 LOSSES = ("alignment", "correspondence", "pose")
 
@@ -79,11 +79,23 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True)
+class StartsConfig:
+    """How wrong the poses are from which the flow network learns to get nearer."""
+
+    deg: float = option(10.0, low=0.01, high=45.0)  # most, about any axis
+    m: float = option(0.5, low=0.001, high=10.0)  # most, in any direction
+    per_pair: int = option(4, low=1, high=64)  # starts of each pair
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """Everything that a run depends on; the same settings and seed give the same run."""
 
     out: str = "out/train"  # folder of checkpoints and logs
+    task: Literal["matches", "flow"] = "matches"  # the network of the paper, or what gets a rough pose nearer
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    starts: StartsConfig = field(default_factory=StartsConfig)
     sources: tuple[SourceConfig, ...] = ()
     validation: tuple[SourceConfig, ...] = ()
     validation_frames: int = option(64, low=1, high=10**6)

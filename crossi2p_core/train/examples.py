@@ -19,7 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..errors import InputError
 from ..model.batch import Batch, collate
-from ..model.config import NetworkConfig
+from ..model.config import FlowConfig, NetworkConfig
+from ..model.flow_inputs import make_flow_batch
 from ..model.inputs import make_batch
 from ..types import Sample
 from .augment import at_position, augment
@@ -84,6 +85,17 @@ class NetworkInput:
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Batch:
         """A batch of one."""
         return make_batch(sample, self.config, rng=rng)
+
+
+class FlowInput:
+    """`model.flow_inputs.make_flow_batch` for one flow network, around the true pose."""
+
+    def __init__(self, config: FlowConfig) -> None:
+        self.config = config
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Batch:
+        """A batch of one."""
+        return make_flow_batch(sample, self.config, rng=rng)
 
 
 def with_inside(batch: Batch, inside: np.ndarray, K: np.ndarray) -> Batch:

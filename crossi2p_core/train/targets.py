@@ -47,7 +47,7 @@ def targets_of(batch: Batch, grid: tuple[int, int]) -> Targets:
     cloud = batch.cloud
     # 1. what is nearest at each place, from all points
     pixels, depth = project_one(cloud.xyz[0], batch.T_cam_lidar, batch.K)
-    nearest = _nearest(pixels, depth, cloud.valid[0], batch.inside)
+    nearest = nearest_depths(pixels, depth, cloud.valid[0], batch.inside)
     # 2. which superpoints are seen, and by which superpixels
     pixels, depth = project_one(cloud.xyz[-1], batch.T_cam_lidar, batch.K)
     visible = seen(pixels, depth, cloud.valid[-1], batch.inside, nearest)
@@ -85,7 +85,7 @@ def seen(pixels: Tensor, depth: Tensor, valid: Tensor, inside: Tensor, nearest: 
     return within & (depth <= nearest.gather(1, place) * (1 + BEHIND_SHARE) + BEHIND_M)
 
 
-def _nearest(pixels: Tensor, depth: Tensor, valid: Tensor, inside: Tensor) -> Tensor:
+def nearest_depths(pixels: Tensor, depth: Tensor, valid: Tensor, inside: Tensor) -> Tensor:
     """(B, places) least depth at each place of HIDING_CELL px, infinite where nothing is seen."""
     within, place = _places(pixels, depth, valid, inside)
     far = torch.where(within, depth, torch.inf)
