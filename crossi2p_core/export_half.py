@@ -13,10 +13,12 @@ import torch
 from . import atomic
 from .errors import InputError
 from .export_check import differences
+from .flow_aligner import load_flow_network
 from .matcher import load_network
 from .model.batch import Batch
 from .model.network import Network
 from .model.plain import PlainNetwork
+from .solve.from_flow import draw
 from .train import checkpoint
 
 
@@ -28,30 +30,58 @@ def write_half(weights: str | Path, path: str | Path, batches: Sequence[Batch], 
     InputError, and leaves whatever was there, where an output differs by more than the tolerance, and for a path of
     another ending.
     """
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise InputError(f"{path}: weights are written as .safetensors; give it that ending")
-    kept = checkpoint.load(weights, training=False)
     # 1. rounded
-    half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in kept.weights.items()}
-    data = safetensors.torch.save(half)
+    path, kept, data = _rounded(weights, path)
     # 2. as good as before
     network = load_network(weights).eval().requires_grad_(False)
     rounded = load_network(weights).eval().requires_grad_(False)
     checkpoint.load_weights(rounded, safetensors.torch.load(data), str(path))
     found = differences(network, lambda inputs: PlainNetwork(rounded)(*inputs.values()), batches)
     found["similarity"] = _probabilities_apart(network, rounded, batches)
+    _write(path, kept, data, found, tolerance)
+    return found
+
+
+@torch.no_grad()
+def write_half_flow(weights: str | Path, path: str | Path, batches: Sequence[Batch],
+                    tolerance: float) -> dict[str, float]:
+    """The same of a flow network: what it says of scans drawn by the batches' own T_cam_lidar is compared, in px and in
+    the logarithm of the scale."""
+    path, kept, data = _rounded(weights, path)
+    network, rounded = load_flow_network(weights).eval(), load_flow_network(weights).eval()
+    checkpoint.load_weights(rounded, safetensors.torch.load(data), str(path))
+    found = {"pixels": 0.0, "log_scale": 0.0}
+    for batch in batches:
+        assert batch.T_cam_lidar is not None
+        picture = draw(batch, batch.T_cam_lidar).raster.picture
+        one, other = network(batch.image, picture), rounded(batch.image, picture)
+        for name in found:
+            found[name] = max(found[name], float((getattr(one, name) - getattr(other, name)).abs().max()))
+    _write(path, kept, data, found, tolerance)
+    return found
+
+
+def _rounded(weights: str | Path, path: str | Path) -> tuple[Path, checkpoint.Checkpoint, bytes]:
+    """Where to, the checkpoint, and its weights in float16."""
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise InputError(f"{path}: weights are written as .safetensors; give it that ending")
+    kept = checkpoint.load(weights, training=False)
+    half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in kept.weights.items()}
+    return path, kept, safetensors.torch.save(half)
+
+
+def _write(path: Path, kept: checkpoint.Checkpoint, data: bytes, found: dict[str, float], tolerance: float) -> None:
+    """The files, the .json last; InputError where they say something else."""
     odd = [f"{name} by {value:.3g}" for name, value in found.items() if not value <= tolerance]
     if odd:
         raise InputError(f"in float16 the weights say something else: {', '.join(odd)}, allowed is {tolerance:g}; "
                          "nothing was written; use a larger --tolerance if that is precise enough")
-    # 3. written, the .json last
     told = {"format": checkpoint.FORMAT, "step": kept.step, "score": kept.score, "metrics": kept.metrics,
             "fingerprint": kept.fingerprint, "config": kept.config, "state": {},
             "sha256": {"safetensors": hashlib.sha256(data).hexdigest()}}
     atomic.write_bytes(path, data)
     atomic.write_text(path.with_suffix(".json"), json.dumps(told, indent=1, allow_nan=False))
-    return found
 
 
 @torch.no_grad()

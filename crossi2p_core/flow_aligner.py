@@ -81,11 +81,16 @@ def load_flow_network(weights: str | Path) -> FlowNetwork:
     """The flow network of a checkpoint, on the CPU. Raises InputError for weights that cannot be read or do not fit."""
     kept = checkpoint.load(weights, training=False)
     config = kept.config if isinstance(kept.config, dict) else {}
-    if config.get("task") != "flow" or not isinstance(config.get("flow"), dict):
+    if not is_flow(kept) or not isinstance(config.get("flow"), dict):
         raise InputError(f"{weights} is not of a flow network; give a checkpoint of crossi2p train with task: flow")
     network = FlowNetwork(load_config(FlowConfig, config["flow"]))
     checkpoint.load_weights(network, kept.weights, str(weights))
     return network
+
+
+def is_flow(kept: checkpoint.Checkpoint) -> bool:
+    """Whether a checkpoint is of a run with `task: flow`."""
+    return isinstance(kept.config, dict) and kept.config.get("task") == "flow"
 
 
 def _without_truth(batch: Batch) -> Batch:

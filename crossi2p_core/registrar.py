@@ -1,6 +1,7 @@
 """The facade: load once, register many. What the command line, the ROS node and users call.
 
-The network gives the start where there is no prior, or only a wide one; the refinement has the last word.
+The network gives the start where there is no prior, or only a wide one; the flow network leads from a rough start to a
+nearer one; the refinement has the last word.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ import torch
 from .audition import SEVERAL, Start, find_start, spread
 from .config import load_config, option
 from .errors import InputError
+from .flow_aligner import FlowAligner
 from .geometry import se3
 from .matcher import Estimate, Matcher
 from .refine.align import Alignment, align
 from .refine.config import RefineConfig
 from .types import Prior, Registration, Sample
-from .weights import find_weights
+from .weights import find_flow_weights, find_weights
 
 MOST_LOOKED_AT = 20  # samples of one rig that the network looks at, spread over all of them
+ROUGH = 1.2, 0.12  # degrees and m: bounds of a prior up to which the refinement needs no help
+LED = 2.0, 0.2  # bounds of the search from where the flow network leads
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class RegistrarConfig:
     """All settings of a registration."""
 
     refine: RefineConfig = field(default_factory=RefineConfig)
-    weights: str | None = None  # a checkpoint of `crossi2p train`; empty: the package's own; none: no network
+    weights: str | None = None  # a checkpoint of `crossi2p train`; empty: the package's own; none: no network at all
+    flow: str | None = None  # likewise of a run with `task: flow`, which gets rough guesses nearer; none: no such one
     compile: bool = False  # the network by torch.compile: the first registration takes minutes, the others are faster
     trusted_deg: float = option(5.0, low=0.0, high=180.0)  # a prior within these bounds needs no network
     trusted_m: float = option(0.25, low=0.0, high=1000.0)
@@ -53,6 +58,8 @@ class Registrar:
         named = weights if weights is not None else self.config.weights
         self._weights = find_weights(named)
         self._matcher = None if named is None else self._load()
+        self._flow_weights = None if self._weights is None else find_flow_weights(self.config.flow)
+        self._flow: FlowAligner | None = None
 
     @property
     def has_network(self) -> bool:
@@ -85,7 +92,7 @@ class Registrar:
         # what several frames agree on
         near = None
         if given is not None:
-            near = _as_registration(align(samples, given, self.config.refine, self.device))
+            near = self._aligned(samples, given)
             if not self.asks_network(given) or (near.status == "ok" and len(samples) >= SEVERAL):
                 return near
         # 3. from where the network thinks; that counts where it is sure of it, and better
@@ -97,7 +104,7 @@ class Registrar:
                 raise
             return _noting(near, f"the network has no answer: {error}")
         start = find_start(samples, estimate, self.config.refine, self.device)
-        far = _as_registration(align(samples, start.prior, self.config.refine, self.device))
+        far = self._aligned(samples, start.prior)
         far = _doubting(replace(far, timings=estimate.timings | far.timings), estimate, start)
         return far if near is None or given is None else better_of(near, far, given)
 
@@ -115,6 +122,25 @@ class Registrar:
         near = (prior is not None and prior.max_deg <= self.config.trusted_deg
                 and prior.max_m <= self.config.trusted_m)
         return self.has_network and not near
+
+    def _aligned(self, samples: Sequence[Sample], prior: Prior) -> Registration:
+        """By direct alignment from a prior; from a rough one also from where the flow network leads, if that fits
+        better."""
+        near = align(samples, prior, self.config.refine, self.device)
+        if near.status == "ok" or self._flow_weights is None or not _is_rough(prior):
+            return _as_registration(near)
+        if self._flow is None:
+            self._flow = FlowAligner(self._flow_weights, self.device)
+        try:
+            led = self._flow.approach(spread(samples, MOST_LOOKED_AT), np.asarray(prior.T_cam_lidar))
+        except InputError as error:
+            return _noting(_as_registration(near), f"the flow network has no answer: {error}")
+        far = near
+        if _within(led.T_cam_lidar, prior):
+            far = align(samples, Prior(led.T_cam_lidar, *LED), self.config.refine, self.device)
+        better = far if _fits_better(far, near) else near
+        return replace(_as_registration(better), cost_before=near.cost_before, doubt_before=near.doubt_before,
+                       timings=near.timings | {"flow": led.seconds})
 
     def _load(self) -> Matcher | None:
         return None if self._weights is None else Matcher(self._weights, self.device, self.config.compile)
@@ -135,13 +161,29 @@ def better_of(near: Registration, far: Registration, given: Prior) -> Registrati
 
     An unsure network never displaces a guess that somebody gave.
     """
-    T, guess = far.T_cam_lidar, np.asarray(given.T_cam_lidar)
-    within = (se3.rotation_error_deg(T, guess) <= given.max_deg and se3.translation_error_m(T, guess) <= given.max_m)
+    within = _within(far.T_cam_lidar, given)
     if far.status == "ok" and within and (near.status != "ok" or far.cost_after < near.cost_after):
         return replace(far, cost_before=near.cost_before, doubt_before=near.doubt_before,
                        timings=near.timings | far.timings)
     why = "it lies outside the bounds of the guess" if not within else far.reason
     return _noting(replace(near, timings=near.timings | far.timings), f"the network's start led nowhere better: {why}")
+
+
+def _is_rough(prior: Prior) -> bool:
+    """Whether the flow network may have something to add."""
+    return prior.max_deg > ROUGH[0] or prior.max_m > ROUGH[1]
+
+
+def _within(T: np.ndarray, prior: Prior) -> bool:
+    """Whether a pose lies within the bounds of a prior."""
+    guess = np.asarray(prior.T_cam_lidar)
+    return (se3.rotation_error_deg(T, guess) <= prior.max_deg and se3.translation_error_m(T, guess) <= prior.max_m)
+
+
+def _fits_better(one: Alignment, other: Alignment) -> bool:
+    """Whether the edges of the same frames fit one alignment better."""
+    return (one.evidence is not None and one.status != "failed"
+            and (other.evidence is None or one.evidence.response > other.evidence.response))
 
 
 def _noting(found: Registration, sentence: str) -> Registration:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from test_flow_network import TINY
 
 from crossi2p_core.datasets import open_source
 from crossi2p_core.errors import InputError
@@ -17,7 +18,6 @@ from crossi2p_core.model.flow_network import Flow, FlowNetwork
 from crossi2p_core.solve.from_flow import approach, draw, fit, flow_matches, support
 from crossi2p_core.train.config import StartsConfig
 from crossi2p_core.train.flow_task import FARTHEST_PX, FlowTask, draw_starts, flow_loss, flow_truth, shift_loss
-from test_flow_network import TINY
 
 STARTS = StartsConfig(deg=5.0, m=0.4, per_pair=2)
 

@@ -53,10 +53,18 @@ def export(
         raise InputError(f"--tolerance {allowed}: give a number above 0, such as 1e-3")
     opened = open_source(source)
     from ..export import sidecar, write_export
-    from ..export_half import write_half
+    from ..export_half import write_half, write_half_flow
+    from ..flow_aligner import is_flow
     from ..matcher import load_network
     from ..registrar import choose_device
+    from ..train import checkpoint
 
+    if is_flow(checkpoint.load(weights, training=False)):
+        if kind != "half":
+            raise InputError(f"{weights} is of a flow network, which is written by --format half alone")
+        _tell(write_half_flow(weights, out, _flow_batches(opened, weights), allowed))
+        print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, with {out.with_suffix('.json').name}")
+        return
     network, place = load_network(weights), choose_device(device if kind == "pt2" else "cpu")
     counts = [2, 1, 3] if pairs is None else [pairs]
     batches = [each.to(place) for each in _batches(opened, network.config, counts)]
@@ -65,12 +73,27 @@ def export(
     else:
         about = {"weights": weights.name, "source": source, "tolerance": allowed}
         found = write_export(network.to(place), out, kind, batches, allowed, pairs is None, about)
-    print("largest difference from the network, in parts of 1 or of the value if that is larger:")
-    for name, value in found.items():
-        print(f"  {name:18} {value:.2g}")
+    _tell(found)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, with {out.with_suffix('.json').name}" if kind == "half" else
           f"{out}: {'any number of' if pairs is None else pairs} pairs at once, {place.type}; {sidecar(out)} tells "
           "what goes in and comes out")
+
+
+def _tell(found: dict[str, float]) -> None:
+    print("largest difference from the network, in parts of 1 or of the value if that is larger:")
+    for name, value in found.items():
+        print(f"  {name:18} {value:.2g}")
+
+
+def _flow_batches(source: Source, weights: Path) -> list[Batch]:
+    """Frames of the recording, each by itself, as the flow network takes them."""
+    from ..flow_aligner import load_flow_network
+    from ..model.flow_inputs import make_flow_batch
+
+    if len(source) == 0:
+        raise InputError("the recording to check with has no frames; give another --source")
+    config = load_flow_network(weights).config
+    return [make_flow_batch(source[index], config) for index in range(min(3, len(source)))]
 
 
 def _kind(form: str) -> Kind | Literal["half"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,8 +25,27 @@ class PointPyramid:
     features: Tensor  # (B, N_0, F) float32, what yaw does not change: see point_features.py
 
 
+M = TypeVar("M", bound="Movable")
+
+
+class Movable:
+    """Tensors by name, of B pairs, that go together."""
+
+    def first(self: M, count: int) -> M:
+        """The first `count` pairs."""
+        return _map(self, lambda tensor: tensor[:count])
+
+    def to(self: M, device: torch.device | str, non_blocking: bool = False) -> M:
+        """The same on another device."""
+        return _map(self, lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self: M) -> M:
+        """The same in page-locked memory, from where a GPU can fetch it while others compute."""
+        return _map(self, lambda tensor: tensor.pin_memory())
+
+
 @dataclass(frozen=True)
-class Batch:
+class Batch(Movable):
     """B pairs of image and cloud."""
 
     image: Tensor  # (B, C, H, W) float32 in 0..1, undistorted; zeros where the recording does not reach
@@ -38,20 +57,22 @@ class Batch:
     def __len__(self) -> int:
         return len(self.image)
 
-    def first(self, count: int) -> Batch:
-        """The first `count` pairs."""
-        return _map(self, lambda tensor: tensor[:count])
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The same batch on another device."""
-        return _map(self, lambda tensor: tensor.to(device, non_blocking=non_blocking))
+@dataclass(frozen=True)
+class Lesson(Movable):
+    """The same B pairs as two networks take them: `own`, the one that learns, and `teachers`."""
 
-    def pin_memory(self) -> Batch:
-        """The same batch in page-locked memory, from where a GPU can fetch it while others compute."""
-        return _map(self, lambda tensor: tensor.pin_memory())
+    own: Batch
+    teachers: Batch
+
+    def __len__(self) -> int:
+        return len(self.own)
 
 
-def collate(examples: Sequence[Batch]) -> Batch:
+AnyBatch = TypeVar("AnyBatch", Batch, Lesson)
+
+
+def collate(examples: Sequence[AnyBatch]) -> AnyBatch:
     """One batch of several; all of one size."""
     return _merge(list(examples))
 

@@ -12,11 +12,13 @@ from ..datasets import Source, open_source
 from ..datasets.selection import select_view
 from ..datasets.source import Recalibrated
 from ..errors import InputError
+from ..matcher import load_network
 from ..model.flow_network import FlowNetwork
 from ..model.network import Network
 from ..model.pretrained import load_image_weights
 from . import checkpoint
 from .config import AugmentConfig, SourceConfig, TrainConfig
+from .distillation import DistillationTask
 from .distributed import World
 from .examples import Examples, FlowInput, NetworkInput
 from .flow_task import FlowTask
@@ -37,22 +39,36 @@ def assemble(settings: TrainConfig, world: World) -> Trainer:
         print(f"crossi2p: {told}", file=sys.stderr)
     if settings.weights is not None:
         checkpoint.load_weights(network, checkpoint.load(settings.weights, training=False).weights, settings.weights)
-    task = (MatchingTask(settings.network, settings.view_pairs, settings.validation_poses)
-            if settings.task == "matches" else FlowTask(settings.starts))
+    teacher = None if settings.teacher is None else load_network(settings.teacher)
+    task = _task(settings, teacher)
     full_grown = replace(settings.augment, shift_grows_over=0)
     validate = Validation(_examples(settings, settings.validation, kept_back, settings.seed + 1, full_grown),
                           task.judge, settings, world) if kept_back else None
-    learned_from = _examples(settings, settings.sources, sources, settings.seed, settings.augment)
+    learned_from = _examples(settings, settings.sources, sources, settings.seed, settings.augment, teacher)
     return Trainer(settings, network, task, learned_from, world, validate, fingerprint(settings.sources, sources))
 
 
+def _task(settings: TrainConfig, teacher: Network | None) -> MatchingTask | FlowTask:
+    """What is learned."""
+    if settings.task == "flow":
+        return FlowTask(settings.starts)
+    if teacher is None:
+        return MatchingTask(settings.network, settings.view_pairs, settings.validation_poses)
+    return DistillationTask(settings.network, teacher, settings.labels == "recorded", settings.view_pairs,
+                            settings.validation_poses)
+
+
 def _examples(settings: TrainConfig, configs: tuple[SourceConfig, ...], sources: list[Source], seed: int,
-              changes: AugmentConfig) -> Examples:
+              changes: AugmentConfig, teacher: Network | None = None) -> Examples:
     cache = settings.cache_mb * 1_000_000 // max(1, settings.workers)
     frames = Frames(sources, [one.weight for one in configs], seed, cache)
     if settings.task == "flow":
         return Examples(frames, FlowInput(settings.flow), settings.flow.size, changes)
-    return Examples(frames, NetworkInput(settings.network), settings.network.size, changes)
+    taught_by = None if teacher is None else teacher.config
+    # of the larger image, which the other is made of
+    size = max(settings.network.size, settings.network.size if taught_by is None else taught_by.size)
+    return Examples(frames, NetworkInput(settings.network, taught_by), size, changes,
+                    unlabelled=teacher is not None and settings.labels == "teacher")
 
 
 def _opened(configs: tuple[SourceConfig, ...], needed: str) -> list[Source]:

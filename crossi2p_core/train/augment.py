@@ -43,10 +43,8 @@ def augment(sample: Sample, config: AugmentConfig, size: tuple[int, int],
     """The sample changed at random; its points project to the same places of the scene as before.
 
     size: (height, width) of the virtual camera. Returns the sample and `inside` (height, width) bool, where its image
-    is recorded, or None for everywhere. Raises InputError for a sample without T_cam_lidar or with nearly no points.
+    is recorded, or None for everywhere. Raises InputError for a sample with nearly no points.
     """
-    if sample.T_cam_lidar is None:
-        raise InputError(f"{sample.name} has no recorded extrinsic (T_cam_lidar) to learn from")
     cloud = without_vehicle(sample.cloud, config.vehicle_m)
     if len(cloud) < LEAST_POINTS:
         raise InputError(f"{sample.name} has {len(cloud)} points beyond {config.vehicle_m:g} m; at least "
@@ -80,6 +78,8 @@ def _another_camera(sample: Sample, config: AugmentConfig, size: tuple[int, int]
         R = draw_turn(rng, tuple(np.array(config.turn_deg) * SHRINK**attempt))
         if share_recorded(sample.camera, R, K, size) < config.recorded * room:
             continue
+        if sample.T_cam_lidar is None:
+            break  # nobody knows what it sees of the scan
         T = se3.make(R, np.zeros(3)) @ sample.T_cam_lidar
         _, visible = Camera(K, size[1], size[0]).project(se3.transform(T, sample.cloud.xyz))
         if np.count_nonzero(visible) >= config.seen_points:

@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..model.config import FlowConfig, NetworkConfig
 
 LOSSES = ("alignment", "correspondence", "pose")
+TEACHER = "teacher"  # a fourth, where there is one
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class GradNormConfig:
 
     def __post_init__(self) -> None:
         for name, weight in self.weights.items():
-            if name not in LOSSES:
-                raise InputError(f"there is no loss '{name}' to weigh; the losses are {', '.join(LOSSES)}")
+            if name not in (*LOSSES, TEACHER):
+                raise InputError(f"there is no loss '{name}' to weigh; the losses are {', '.join((*LOSSES, TEACHER))}")
             if weight < 0:
                 raise InputError(f"the weight of {name} must be 0 or more; it is {weight}")
 
@@ -101,6 +102,8 @@ class TrainConfig:
     validation_frames: int = option(64, low=1, high=10**6)
     validation_poses: bool = False  # also solve for poses there, with the right and a wrong image
     weights: str | None = None  # a checkpoint of ours whose weights to start from
+    teacher: str | None = None  # a checkpoint of another network, a larger one as a rule, to learn from as well
+    labels: Literal["recorded", "teacher"] = "recorded"  # teacher: the poses that it finds; no extrinsic is looked at
     image_weights: str | None = None  # of a ResNet by torchvision's names, to start the image encoder from
     seed: int = option(0, low=0, high=2**31)
     batch: int = option(4, low=1, high=4096)  # per process
@@ -131,5 +134,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.warm_up >= self.steps and self.warm_up > 0:
             raise InputError(f"warm_up {self.warm_up} must be shorter than steps {self.steps}")
+        if self.teacher is not None and self.task != "matches":
+            raise InputError("a flow network has no teacher; leave teacher out, or choose task: matches")
+        if self.labels == "teacher" and self.teacher is None:
+            raise InputError("labels: teacher needs a teacher, the checkpoint of a network; or choose labels: recorded")
         if self.sources and not any(source.weight > 0 for source in self.sources):
             raise InputError("every source has weight 0; give one of them more")

@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import InputError
-from ..model.batch import Batch, collate
+from ..model.batch import Batch, Lesson, collate
 from ..model.config import FlowConfig, NetworkConfig
 from ..model.flow_inputs import make_flow_batch
 from ..model.inputs import make_batch
@@ -28,14 +28,14 @@ from .config import AugmentConfig, TrainConfig
 from .distributed import World
 from .frames import Frames
 
-MakeBatch = Callable[[Sample, np.random.Generator], Batch]
+MakeBatch = Callable[[Sample, np.random.Generator], Batch | Lesson]
 
 
 @dataclass(frozen=True)
 class Example:
     """What the loop gets: a batch, and sentences on frames that were passed over for it."""
 
-    batch: Batch
+    batch: Any  # Batch, or Lesson where there is a teacher
     left_out: tuple[str, ...] = ()
 
     def pin_memory(self) -> Example:
@@ -44,11 +44,15 @@ class Example:
 
 
 class Examples(Dataset[Example | InputError]):
-    """Example by position. make_batch: Sample -> Batch of one, see `model.inputs`. changes None: no augmentation."""
+    """Example by position. make_batch: Sample -> Batch of one, see `model.inputs`. changes None: no augmentation.
+
+    unlabelled: nobody looks at the recorded extrinsics, and there may be none.
+    """
 
     def __init__(self, frames: Frames, make_batch: MakeBatch, size: tuple[int, int],
-                 changes: AugmentConfig | None) -> None:
+                 changes: AugmentConfig | None, unlabelled: bool = False) -> None:
         self.frames, self.make_batch, self.size, self.changes = frames, make_batch, size, changes
+        self.unlabelled = unlabelled
 
     def __getitem__(self, position: int) -> Example | InputError:
         """An InputError where no frame at all can be used: raised in a worker, it would drown in a traceback."""
@@ -64,27 +68,31 @@ class Examples(Dataset[Example | InputError]):
                 left_out += [news] if news else []
         return InputError(f"none of the {self.frames.epoch_length} frames can be used; the last one: {reason}")
 
-    def _prepared(self, sample: Sample, position: int) -> Batch:
+    def _prepared(self, sample: Sample, position: int) -> Batch | Lesson:
         """The batch of one that the network learns from."""
         rng = np.random.default_rng([self.frames.seed, 2, position])
         inside = None
+        if self.unlabelled:
+            sample = replace(sample, T_cam_lidar=None)
+        elif sample.T_cam_lidar is None:
+            raise InputError(f"{sample.name} has no recorded extrinsic (T_cam_lidar) to learn from")
         if self.changes is not None:
             sample, inside = augment(sample, at_position(self.changes, position), self.size, rng)
-        elif sample.T_cam_lidar is None:
-            raise InputError(f"{sample.name} has no recorded extrinsic (T_cam_lidar) to compare with")
         batch = self.make_batch(sample, rng)
         return batch if inside is None else with_inside(batch, inside, sample.camera.K)
 
 
 class NetworkInput:
-    """`model.inputs.make_batch` for one network; an object, since worker processes are sent it."""
+    """`model.inputs.make_batch` for one network, or for it and its teacher; an object, since worker processes are sent
+    it."""
 
-    def __init__(self, config: NetworkConfig) -> None:
-        self.config = config
+    def __init__(self, config: NetworkConfig, teacher: NetworkConfig | None = None) -> None:
+        self.config, self.teacher = config, teacher
 
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Batch:
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Batch | Lesson:
         """A batch of one."""
-        return make_batch(sample, self.config, rng=rng)
+        own = make_batch(sample, self.config, rng=rng)
+        return own if self.teacher is None else Lesson(own, make_batch(sample, self.teacher, rng=rng))
 
 
 class FlowInput:
@@ -98,8 +106,14 @@ class FlowInput:
         return make_flow_batch(sample, self.config, rng=rng)
 
 
-def with_inside(batch: Batch, inside: np.ndarray, K: np.ndarray) -> Batch:
+def with_inside(batch: Batch | Lesson, inside: np.ndarray, K: np.ndarray) -> Batch | Lesson:
     """A batch of one whose pixels also have to be `inside` (h, w) the image that it was made from, of intrinsics K."""
+    if isinstance(batch, Lesson):
+        return Lesson(_reaching(batch.own, inside, K), _reaching(batch.teachers, inside, K))
+    return _reaching(batch, inside, K)
+
+
+def _reaching(batch: Batch, inside: np.ndarray, K: np.ndarray) -> Batch:
     v, u = np.mgrid[0:batch.inside.shape[1], 0:batch.inside.shape[2]].astype(np.float64)
     back = K @ np.linalg.inv(batch.K[0].double().numpy())  # pixels of the batch -> of the image; both are pinholes
     u, v, w = np.einsum("ij,jyx->iyx", back, np.stack([u, v, np.ones_like(u)]))

@@ -16,7 +16,7 @@ from .config import LOSSES
 from .losses import ASTRAY_PX, alignment_loss, coarse_loss, fine_loss
 from .metrics import match_metrics, pose_metrics
 from .step import bare
-from .targets import MIN_DEPTH_M, choose_matches, project_one, targets_of
+from .targets import MIN_DEPTH_M, Targets, choose_matches, project_one, targets_of
 from .task import Terms
 from .views import another_view
 
@@ -40,16 +40,25 @@ class MatchingTask:
         # 1. what is right
         targets = targets_of(batch, self.config.grid)
         # 2. what the network says, of this view and of another one
+        matches = self.ask(model, batch, targets)
+        # 3. how far apart these are
+        return self.compare(matches, targets, batch, active)
+
+    def ask(self, model: nn.Module, batch: Batch, targets: Targets) -> Matches:
+        """What the network says, given most of the fine stage's matches."""
         told = choose_matches(targets, round(TOLD * self.config.fine.matches))
         some = batch if self.view_pairs is None else batch.first(self.view_pairs)
-        matches = model(batch, told, another_view(some) if len(some) else None)
-        # 3. how far apart these are
+        return model(batch, told, another_view(some) if len(some) else None)
+
+    def compare(self, matches: Matches, targets: Targets, batch: Batch, active: Sequence[str]) -> Terms:
+        """The active ones of LOSSES, and metrics."""
         coarse, fine = coarse_loss(matches, targets), fine_loss(matches, targets, batch)
         losses = {"alignment": alignment_loss(matches, targets), "correspondence": coarse + fine}
         if "pose" in active:
             losses["pose"] = monte_carlo_loss(matches, batch)
         parts = {"coarse_loss": coarse.detach(), "fine_loss": fine.detach()}  # what the monitor compares
-        return Terms({name: losses[name] for name in active}, match_metrics(matches, targets, batch) | parts)
+        return Terms({name: losses[name] for name in active if name in losses},
+                     match_metrics(matches, targets, batch) | parts)
 
     def judge(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Metrics of the network left to itself, and its coarse recall where every cloud is given a wrong image; with

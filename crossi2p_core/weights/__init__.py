@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SHIPPED = Path(__file__).parent / "light.safetensors"
+SHIPPED = Path(__file__).parent / "light.safetensors"  # the network of the paper
+SHIPPED_FLOW = Path(__file__).parent / "flow.safetensors"  # the flow network
 DEFAULT, NONE = "default", "none"  # the shipped weights by name; no network at all
 
 
@@ -14,8 +15,17 @@ def find_weights(named: str | Path | None) -> Path | None:
     None also stands for no network where a build of the package has no weights; DEFAULT then names the file that is
     not there, so that reading it tells.
     """
+    return _find(named, SHIPPED)
+
+
+def find_flow_weights(named: str | Path | None) -> Path | None:
+    """The same of the flow network."""
+    return _find(named, SHIPPED_FLOW)
+
+
+def _find(named: str | Path | None, shipped: Path) -> Path | None:
     if named is None:
-        return SHIPPED if SHIPPED.is_file() else None
+        return shipped if shipped.is_file() else None
     if str(named) == NONE:
         return None
-    return SHIPPED if str(named) == DEFAULT else Path(named)
+    return shipped if str(named) == DEFAULT else Path(named)
