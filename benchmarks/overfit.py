@@ -105,7 +105,7 @@ def fresh_rounds(settings: TrainConfig) -> list[Round]:
     sources = [select_view(open_source(one.path, camera=one.camera), one.frames) for one in settings.sources]
     frames = Frames(sources, [1.0] * len(sources), FRESH_SEED, 2 * 10**9)
     examples = Examples(frames, NetworkInput(settings.network), settings.network.size,
-                        replace(settings.augment, shift_grows_over=0))
+                        replace(settings.augment, shift_grows_over=0), control=True)
     every = range(ROUNDS * frames.epoch_length)
     rounds = [every[first:first + frames.epoch_length] for first in every[::frames.epoch_length]]
     return [Round(settings, frames, positions, collate([_batch(examples, position) for position in positions]))

@@ -16,6 +16,7 @@ from .model.batch import Batch, collate
 from .model.config import FlowConfig
 from .model.flow_inputs import make_flow_batch
 from .model.flow_network import FlowNetwork
+from .model.half import prefers_half
 from .solve.from_flow import approach, support
 from .train import checkpoint
 from .types import Sample
@@ -46,7 +47,7 @@ class FlowAligner:
         self.device = torch.device(device)
         self.network = load_flow_network(weights).to(self.device).eval()
         self.config = self.network.config
-        self._half = self.device.type == "cuda" or torch.backends.cpu.get_cpu_capability() == "AVX512"
+        self._half = prefers_half(self.device)
 
     @torch.inference_mode()
     def approach(self, samples: Sequence[Sample], T_rough: np.ndarray) -> Approach:

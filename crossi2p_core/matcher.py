@@ -16,6 +16,7 @@ from .errors import InputError
 from .model.batch import Batch
 from .model.compiled import compile_forward
 from .model.config import NetworkConfig
+from .model.half import prefers_half
 from .model.inputs import make_batch
 from .model.network import Network
 from .solve.from_matches import Said, joined, poses_from, said_of
@@ -57,7 +58,7 @@ class Matcher:
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         if compiled:
             compile_forward(self.network, lambda sentence: print(f"crossi2p: {sentence}", file=sys.stderr))
-        self._half = self.device.type == "cuda" or torch.backends.cpu.get_cpu_capability() == "AVX512"
+        self._half = prefers_half(self.device)
 
     def estimate(self, sample: Sample, prior: Prior | None = None, gravity: Gravity | None = None,
                  seed: int = 0) -> Estimate:

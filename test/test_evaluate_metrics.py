@@ -106,7 +106,8 @@ def test_groups_and_curves_agree_with_the_whole(four: list[dict[str, Any]]) -> N
     one = all_metrics(four, PROTOCOLS["A"])["methods"]["network"]["right"]
     assert {name: group["pairs"] for name, group in one["groups"]["rig"].items()} == {"a": 2, "b": 2}
     assert list(one["groups"]["distance"]) == ["20 m or more"] and list(one["groups"]["overlap"]) == ["0.1 to 0.2"]
-    assert one["curves"]["rre_deg"][-1] == [10.0, 0.75] and one["curves"]["rre_deg"][0] == [0.0, 0.0]
+    # two of four are near: the third is, too, and was told to have failed
+    assert one["curves"]["rre_deg"][-1] == [10.0, 0.5] and one["curves"]["rre_deg"][0] == [0.0, 0.0]
 
 
 def test_limits_and_percentiles_in_words() -> None:

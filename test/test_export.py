@@ -24,6 +24,7 @@ from crossi2p_core.export_check import differences
 from crossi2p_core.export_half import write_half
 from crossi2p_core.matcher import load_network
 from crossi2p_core.model.batch import Batch, collate
+from crossi2p_core.model.coarse import CoarseScores
 from crossi2p_core.model.inputs import make_batch
 from crossi2p_core.model.network import Matches, Network
 from crossi2p_core.model.plain import INPUTS, OUTPUTS, PlainNetwork, plain_inputs
@@ -74,7 +75,7 @@ def program(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def with_outputs(own: Matches, said: Mapping[str, Tensor]) -> Matches:
     """What a network would have said."""
-    scores = replace(own.scores, similarity=said["similarity"], in_view=said["in_view"])
+    scores = CoarseScores(said["similarity"], said["in_view"], said["covered"])
     fine = replace(own.fine, points=said["fine_points"], pixels=said["fine_pixels"], weights=said["fine_weights"],
                    valid=said["fine_valid"])
     return replace(own, scores=scores, fine=fine, chosen=said["chosen"], inside=said["superpixel_inside"])

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_network import SMALL
+from test_train_command import Walls
 from toy_training import toy_batch, toy_config
 
 from crossi2p_core.datasets import Source
@@ -17,7 +19,7 @@ from crossi2p_core.errors import InputError
 from crossi2p_core.model.batch import Batch
 from crossi2p_core.train.config import AugmentConfig, SourceConfig
 from crossi2p_core.train.distributed import World
-from crossi2p_core.train.examples import Examples, stream, with_inside
+from crossi2p_core.train.examples import Example, Examples, NetworkInput, stream, with_inside
 from crossi2p_core.train.frames import Frames, SampleCache, epoch_order, fingerprint
 from crossi2p_core.types import Camera, PointCloud, Sample
 
@@ -60,6 +62,20 @@ def take(examples: Examples, count: int, world: World = World(), start: int = 0,
 
 def equal(a: Batch, b: Batch) -> bool:
     return all(torch.equal(x, y) for x, y in ((a.image, b.image), (a.K, b.K), (a.T_cam_lidar, b.T_cam_lidar)))
+
+
+def test_a_frame_that_cannot_be_changed_this_time_is_not_banned() -> None:
+    def make_batch(sample: Sample, rng: np.random.Generator) -> Batch:
+        if make_batch.refusals:
+            make_batch.refusals -= 1
+            raise InputError("too few points are left")
+        return toy_batch(torch.zeros(1, 3, 4, 4))
+
+    make_batch.refusals = 1
+    examples = Examples(Frames([Recording(3)], [1.0], 0, 10**9), make_batch, SIZE, None)
+    first, again = examples[0], examples[0]
+    assert isinstance(first, Example) and "too few points" in first.left_out[0]
+    assert isinstance(again, Example) and not again.left_out
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -168,3 +184,26 @@ def test_an_extrinsic_from_a_file_takes_the_place_of_the_recorded_one() -> None:
     np.testing.assert_array_equal(source[1].T_cam_lidar, T)
     np.testing.assert_array_equal(source[1].image, recording[1].image)
     assert source.identity() != Recalibrated(recording, np.eye(4)).identity()
+
+
+def test_the_control_is_another_frame_in_the_same_window() -> None:
+    """Its border is where the right image has one, and without a virtual camera it is the other frame as it is."""
+    class Grey(Walls):
+        def _load(self, index: int) -> Sample:
+            sample = super()._load(index)
+            return replace(sample, image=np.full_like(sample.image, 60 * (index + 1)))
+
+    def batch(changes: AugmentConfig, position: int) -> Batch:
+        examples = Examples(Frames([Grey()], [1.0], 0, 10**9), NetworkInput(SMALL), SMALL.size, changes, control=True)
+        made = examples[position]
+        assert isinstance(made, Example)
+        return made.batch
+
+    plain = AugmentConfig(virtual_camera=False, light=0, exposure=0, blur_px=0, noise=0, mirror=0)
+    turned = replace(plain, virtual_camera=True, recorded=0.0, seen_points=0, zoom=(0.8, 0.8))
+    for position in range(6):
+        right = batch(plain, position)
+        greys = {round(float(image[image > 0].unique().median()) * 255) for image in (right.image, right.wrong)}
+        assert len(greys) == 2 and greys <= {60, 120, 180}  # never its own image
+        right = batch(turned, position)
+        assert torch.equal(right.wrong.amax(1) > 0, right.image.amax(1) > 0) and not right.inside.all()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +155,50 @@ def test_between_two_looks_at_the_gradients_the_balance_stays(tmp_path: Path) ->
     assert looked == [0, 3, 6, 9]
     weights = [row["weight.alignment"] for row in log]
     assert weights[4] == weights[5] == weights[6] != weights[7]
+
+
+def test_a_run_that_is_past_its_steps_is_finished(tmp_path: Path) -> None:
+    train(tmp_path)
+    _, outcome = train(tmp_path, steps=6)
+    assert outcome.finished and outcome.signal is None and outcome.step == 12
+
+
+def test_a_stop_does_not_wait_for_a_validation(tmp_path: Path) -> None:
+    class StopsItself(ToyTask):
+        calls = 0
+
+        def terms(self, model: nn.Module, batch: Any, active: Any) -> Terms:
+            StopsItself.calls += 1
+            if StopsItself.calls == 5:  # asked in the fifth step, heard in the sixth, after which one is due
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().terms(model, batch, active)
+
+    _, outcome = train(tmp_path, task=StopsItself(), validate_every=1)
+    validations = [line for line in log_of(tmp_path) if "validation" in str(line.get("note", ""))]
+    assert outcome.signal == signal.SIGTERM and len(validations) == outcome.step - 1
+
+
+def test_statistics_of_a_step_that_is_not_taken_are_not_kept(tmp_path: Path) -> None:
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.rest = nn.BatchNorm2d(3), toy_model()
+
+        def forward(self, batch: Any) -> dict[str, Tensor]:
+            return self.rest(replace(batch, image=self.norm(batch.image)))
+
+    class Task(ToyTask):
+        def shared_layers(self, model: nn.Module) -> list[nn.Parameter]:
+            return list(model.rest.shared.parameters())
+
+    trainer = Trainer(toy_config(tmp_path), Normed(), Task(), ToyExamples(broken=[9]))
+    assert trainer.run().finished
+    assert all(torch.isfinite(buffer).all() for buffer in trainer.model.buffers())
+    assert checkpoint.load(checkpoint.latest(tmp_path / "checkpoints")).step == 12
+
+
+def test_a_signal_to_the_whole_group_leaves_the_workers_to_the_loop() -> None:
+    code = ("import signal; from crossi2p_core.train.examples import begin_worker; begin_worker(0); "
+            "print([signal.getsignal(s) == signal.SIG_IGN for s in (signal.SIGINT, signal.SIGTERM)])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[True, True]"

@@ -48,9 +48,8 @@ def named_weights(weights: str | Path | None, config: str | Path | None) -> Path
     return find_weights(weights if weights is not None else load_config(RegistrarConfig, config).weights)
 
 
-def load_methods(weights: str | Path | None, refine: bool, has_start: bool, config: str | Path | None,
-                 device: str) -> Methods:
-    """What can be asked. has_start: the protocol gives a start, so that refine alone can be asked beside a network.
+def load_methods(weights: str | Path | None, refine: bool, config: str | Path | None, device: str) -> Methods:
+    """What can be asked.
 
     Raises InputError for weights or a device that cannot be used, and where neither network nor refine is left.
     """
@@ -64,9 +63,7 @@ def load_methods(weights: str | Path | None, refine: bool, has_start: bool, conf
     assert whole.matcher is not None
     run: dict[str, Method] = {NETWORK: _estimated(whole.matcher)}
     if refine:
-        run[BOTH] = _registered(whole)
-        if has_start:
-            run[REFINE] = _registered(Registrar(settings, device))
+        run |= {BOTH: _registered(whole), REFINE: _registered(Registrar(settings, device))}
     return Methods(run, whole.matcher)
 
 

@@ -111,12 +111,14 @@ def confidence(judged: Judged, protocol: Protocol) -> dict[str, Any]:
 
 
 def curves(judged: Judged, protocol: Protocol) -> dict[str, list[list[float]]]:
-    """Share of all pairs below an error, over errors up to twice the first limit: [[error, share], ...]."""
+    """Share of all pairs below an error, over errors up to twice the first limit: [[error, share], ...]. A failed
+    answer is below none."""
     told = {}
+    failed = np.array([each == "failed" for each in judged.status], dtype=bool)
     for name, values, limit in (("rre_deg", judged.rre, protocol.limits[0][0]),
                                 ("rte_m", judged.rte, protocol.limits[0][1])):
         at = np.linspace(0, 2 * limit, CURVE_STEPS + 1)
-        told[name] = [[float(x), float((values <= x).mean())] for x in at]
+        told[name] = [[float(x), float(((values <= x) & ~failed).mean())] for x in at]
     return told
 
 

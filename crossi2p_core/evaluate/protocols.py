@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..errors import InputError
@@ -20,7 +18,7 @@ from ..train.augment_cloud import (
     move_scan,
     without_vehicle,
 )
-from ..train.augment_view import draw_turn, draw_zoom, fitted_intrinsics, virtual_camera
+from ..train.augment_view import draw_turn, draw_zoom, fitted, fitted_intrinsics, virtual_camera
 from ..train.config import AugmentConfig
 from ..types import Sample
 from .pairs import Pair
@@ -92,7 +90,7 @@ def pose(protocol: Protocol, pair: Pair, sample: Sample, other: Sample | None) -
         sample = unmasked = _lesser_scan(sample, pair)
     if len(sample.cloud) < LEAST_POINTS:
         raise InputError(f"{sample.name} has {len(sample.cloud)} usable points; at least {LEAST_POINTS} are needed")
-    wrong = _own_mirrored(sample) if other is None else _fitted(other.image, sample)
+    wrong = _own_mirrored(sample) if other is None else fitted(other.image, sample.camera)
     if protocol.virtual:
         sample, wrong = _from_elsewhere(sample, replace(sample, image=wrong), pair)
         unmasked = sample
@@ -139,18 +137,6 @@ def in_view(sample: Sample) -> tuple[Array, Array]:
     camera."""
     points = se3.transform(np.asarray(sample.T_cam_lidar), sample.cloud.xyz.astype(np.float64))
     return sample.camera.project(points)[1], np.linalg.norm(points, axis=1)
-
-
-def _fitted(image: Array, sample: Sample) -> Array:
-    """Another frame's image in the window of this one: the same camera's as it is, another one's scaled."""
-    size = (sample.camera.width, sample.camera.height)
-    if image.shape[1::-1] == size:
-        return image
-    scale = max(size[0] / image.shape[1], size[1] / image.shape[0])
-    wide = max(size[0], math.ceil(scale * image.shape[1])), max(size[1], math.ceil(scale * image.shape[0]))
-    resized = cv2.resize(image, wide, interpolation=cv2.INTER_AREA)
-    left, top = (wide[0] - size[0]) // 2, (wide[1] - size[1]) // 2
-    return np.ascontiguousarray(resized[top:top + size[1], left:left + size[0]])
 
 
 def _own_mirrored(sample: Sample) -> Array:

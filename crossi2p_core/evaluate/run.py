@@ -54,7 +54,7 @@ def evaluate(wanted: Wanted, world: World, advance: Callable[[int, int], None]) 
     """
     protocol = PROTOCOLS[wanted.protocol]
     # 1. what is asked
-    methods = load_methods(wanted.weights, wanted.refine, not protocol.moves, wanted.config, str(world.device))
+    methods = load_methods(wanted.weights, wanted.refine, wanted.config, str(world.device))
     if world.is_first:
         write_pairs(wanted.out, list_pairs(wanted))
     _wait(world)

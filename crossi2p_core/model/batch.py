@@ -53,6 +53,7 @@ class Batch(Movable):
     inside: Tensor  # (B, H, W) bool, where the recording reaches
     cloud: PointPyramid
     T_cam_lidar: Tensor | None = None  # (B, 4, 4) float32, the truth where it is known
+    wrong: Tensor | None = None  # (B, C, H, W) as image: another frame's in the same window, for the control
 
     def __len__(self) -> int:
         return len(self.image)

@@ -50,6 +50,7 @@ OUTPUTS: dict[str, Meaning] = {
     "similarity": Meaning("B N2 C", "logits that a superpoint is seen in a superpixel (row by row), if in any; -10000 "
                                     "and less where either is not there"),
     "in_view": Meaning("B N2", "logits that a superpoint is seen in the image"),
+    "covered": Meaning("B C", "logits that some superpoint is seen in a superpixel"),
     "superpixel_inside": Meaning("B C", "which superpixels lie within the recording"),
     "chosen": Meaning("B M 2", "superpoint and superpixel of the coarse matches that were looked at closely"),
     "fine_points": Meaning("B M P 3", "points of these matches, m, LiDAR frame"),
@@ -90,6 +91,6 @@ def plain_inputs(batch: Batch) -> dict[str, Tensor]:
 def plain_outputs(matches: Matches) -> dict[str, Tensor]:
     """OUTPUTS of what a network says."""
     scores, fine = matches.scores, matches.fine
-    found = (scores.similarity, scores.in_view, matches.inside, matches.chosen, fine.points, fine.pixels, fine.weights,
-             fine.valid)
+    found = (scores.similarity, scores.in_view, scores.covered, matches.inside, matches.chosen, fine.points,
+             fine.pixels, fine.weights, fine.valid)
     return dict(zip(OUTPUTS, found, strict=True))

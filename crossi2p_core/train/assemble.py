@@ -42,8 +42,8 @@ def assemble(settings: TrainConfig, world: World) -> Trainer:
     teacher = None if settings.teacher is None else load_network(settings.teacher)
     task = _task(settings, teacher)
     full_grown = replace(settings.augment, shift_grows_over=0)
-    validate = Validation(_examples(settings, settings.validation, kept_back, settings.seed + 1, full_grown),
-                          task.judge, settings, world) if kept_back else None
+    judged_by = _examples(settings, settings.validation, kept_back, settings.seed + 1, full_grown, control=True)
+    validate = Validation(judged_by, task.judge, settings, world) if kept_back else None
     learned_from = _examples(settings, settings.sources, sources, settings.seed, settings.augment, teacher)
     return Trainer(settings, network, task, learned_from, world, validate, fingerprint(settings.sources, sources))
 
@@ -59,16 +59,16 @@ def _task(settings: TrainConfig, teacher: Network | None) -> MatchingTask | Flow
 
 
 def _examples(settings: TrainConfig, configs: tuple[SourceConfig, ...], sources: list[Source], seed: int,
-              changes: AugmentConfig, teacher: Network | None = None) -> Examples:
+              changes: AugmentConfig, teacher: Network | None = None, control: bool = False) -> Examples:
     cache = settings.cache_mb * 1_000_000 // max(1, settings.workers)
     frames = Frames(sources, [one.weight for one in configs], seed, cache)
     if settings.task == "flow":
-        return Examples(frames, FlowInput(settings.flow), settings.flow.size, changes)
+        return Examples(frames, FlowInput(settings.flow), settings.flow.size, changes, control=control)
     taught_by = None if teacher is None else teacher.config
     # of the larger image, which the other is made of
     size = max(settings.network.size, settings.network.size if taught_by is None else taught_by.size)
     return Examples(frames, NetworkInput(settings.network, taught_by), size, changes,
-                    unlabelled=teacher is not None and settings.labels == "teacher")
+                    teacher is not None and settings.labels == "teacher", control)
 
 
 def _opened(configs: tuple[SourceConfig, ...], needed: str) -> list[Source]:

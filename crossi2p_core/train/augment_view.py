@@ -82,6 +82,18 @@ def _near_resolution(image: Array, camera: Camera, focal_px: float) -> tuple[Arr
     return cv2.resize(image, (smaller.width, smaller.height), interpolation=cv2.INTER_AREA), smaller
 
 
+def fitted(image: Array, camera: Camera) -> Array:
+    """Another frame's image in the window of a camera: the same camera's as it is, another one's scaled and cut."""
+    size = (camera.width, camera.height)
+    if image.shape[1::-1] == size:
+        return image
+    scale = max(size[0] / image.shape[1], size[1] / image.shape[0])
+    wide = max(size[0], math.ceil(scale * image.shape[1])), max(size[1], math.ceil(scale * image.shape[0]))
+    resized = cv2.resize(image, wide, interpolation=cv2.INTER_AREA)
+    left, top = (wide[0] - size[0]) // 2, (wide[1] - size[1]) // 2
+    return np.ascontiguousarray(resized[top:top + size[1], left:left + size[0]])
+
+
 def mirror(sample: Sample) -> Sample:
     """The world left-right reversed: image columns, the cloud's y, K and lens, and T_cam_lidar conjugated.
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import InputError
+
+LONGEST_WAIT = timedelta(hours=6)  # of a process for the others: hosts are not equally fast
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ def joined_world(device: str = "auto") -> Iterator[World]:
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=size)
+    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=size,
+                                   timeout=LONGEST_WAIT)
     try:
         yield World(rank, size, chosen)
     finally:

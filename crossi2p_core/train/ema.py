@@ -27,3 +27,9 @@ class AveragedModel:
             mean.lerp_(new, share)
         for kept, now in zip(self.module.buffers(), model.buffers(), strict=True):
             kept.copy_(now)
+
+    @torch.no_grad()
+    def restore_buffers(self, model: nn.Module) -> None:
+        """The model's buffers as they were after its last good step."""
+        for kept, now in zip(self.module.buffers(), model.buffers(), strict=True):
+            now.copy_(kept)

@@ -24,6 +24,7 @@ from ..model.flow_inputs import make_flow_batch
 from ..model.inputs import make_batch
 from ..types import Sample
 from .augment import at_position, augment
+from .augment_view import fitted
 from .config import AugmentConfig, TrainConfig
 from .distributed import World
 from .frames import Frames
@@ -46,13 +47,14 @@ class Example:
 class Examples(Dataset[Example | InputError]):
     """Example by position. make_batch: Sample -> Batch of one, see `model.inputs`. changes None: no augmentation.
 
-    unlabelled: nobody looks at the recorded extrinsics, and there may be none.
+    unlabelled: nobody looks at the recorded extrinsics, and there may be none. control: batches also carry a wrong
+    image.
     """
 
     def __init__(self, frames: Frames, make_batch: MakeBatch, size: tuple[int, int],
-                 changes: AugmentConfig | None, unlabelled: bool = False) -> None:
+                 changes: AugmentConfig | None, unlabelled: bool = False, control: bool = False) -> None:
         self.frames, self.make_batch, self.size, self.changes = frames, make_batch, size, changes
-        self.unlabelled = unlabelled
+        self.unlabelled, self.control = unlabelled, control
 
     def __getitem__(self, position: int) -> Example | InputError:
         """An InputError where no frame at all can be used: raised in a worker, it would drown in a traceback."""
@@ -61,12 +63,36 @@ class Examples(Dataset[Example | InputError]):
         for where in self.frames.candidates(position):
             try:
                 sample = self.frames.read(where)
-                return Example(self._prepared(sample, position), tuple(left_out))
             except InputError as error:
                 reason = str(error)
                 news = self.frames.call_bad(where, reason)
                 left_out += [news] if news else []
+                continue
+            try:
+                batch = self._prepared(sample, position)
+                if self.control and isinstance(batch, Batch):
+                    batch = self._with_control(batch, where, position)
+                return Example(batch, tuple(left_out))
+            except InputError as error:  # as it was changed for this position; the frame itself may be good
+                reason = str(error)
+                left_out.append(f"passed over for position {position}: {reason}")
         return InputError(f"none of the {self.frames.epoch_length} frames can be used; the last one: {reason}")
+
+    def _with_control(self, batch: Batch, where: tuple[int, int], position: int) -> Batch:
+        """With another frame's image as the same camera would have seen it: all that is drawn follows from the
+        position. The frame comes half of all others later; its own, mirrored, where there is none that can be read."""
+        half = position + self.frames.epoch_length // 2
+        other = next((each for each in self.frames.candidates(half) if each != where), None)
+        try:
+            image = None if other is None else self.frames.read(other).image
+        except InputError:
+            image = None
+        if image is None:
+            return replace(batch, wrong=batch.image.flip(-1) * batch.inside[:, None])
+        sample = self.frames.read(where)
+        wrong = self._prepared(replace(sample, image=fitted(image, sample.camera)), position)
+        assert isinstance(wrong, Batch)
+        return replace(batch, wrong=wrong.image)
 
     def _prepared(self, sample: Sample, position: int) -> Batch | Lesson:
         """The batch of one that the network learns from."""
@@ -158,7 +184,7 @@ def stream(examples: Dataset[Example | InputError], config: TrainConfig, world: 
     """
     workers: dict[str, Any] = {"num_workers": config.workers, "pin_memory": world.device.type == "cuda"}
     if config.workers:
-        workers |= {"prefetch_factor": 4, "worker_init_fn": _begin_worker}
+        workers |= {"prefetch_factor": 4, "worker_init_fn": begin_worker}
     # A generator of its own: a loader draws from torch's when it begins, which a run that is resumed does once more.
     loader = DataLoader(examples, batch_sampler=Positions(start, config.batch, world), collate_fn=join,
                         generator=torch.Generator(), **workers)
@@ -168,7 +194,9 @@ def stream(examples: Dataset[Example | InputError], config: TrainConfig, world: 
         yield replace(example, batch=example.batch.to(world.device, non_blocking=True))
 
 
-def _begin_worker(number: int) -> None:
-    """Workers are many: none of them needs threads of its own. Ctrl-C is the loop's to answer, not theirs."""
+def begin_worker(_: int) -> None:
+    """Workers are many: none of them needs threads of its own. Ctrl-C, and SIGTERM to all of a group, are the loop's to
+    answer, not theirs; it ends them when it ends."""
     cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -81,7 +81,10 @@ class MatchingTask:
 
 
 def with_wrong_image(batch: Batch) -> Batch:
-    """The control: every cloud with the next pair's image, in the same window; a lone one is mirrored instead."""
+    """The control: every cloud with another frame's image. In the same window where the batch has such an image; else
+    the next pair's, which may be from a camera that is turned otherwise, or of a lone pair its own, mirrored."""
+    if batch.wrong is not None:
+        return replace(batch, image=batch.wrong)
     other = batch.image.roll(1, dims=0) if len(batch) > 1 else batch.image.flip(-1)
     return replace(batch, image=other * batch.inside[:, None])
 

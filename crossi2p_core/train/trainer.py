@@ -96,12 +96,12 @@ class Trainer:
                 self._tell(log, numbers, weights, lr, time.perf_counter() - begin, notes)
                 # 5. how good it is by now, and what to keep of it
                 self.step += 1
-                judged = self._validate(log)
+                judged = numbers.stop == 0 and self._validate(log)
                 self._keep(judged, due=judged or numbers.stop > 0)
                 if numbers.stop > 0:
                     break
         best = checkpoint.best(self.folder) if self.world.is_first else None
-        finished = self.step == self.config.steps
+        finished = self.step >= self.config.steps
         return Outcome(self.step, finished, None if finished else interruption.signal, best, self.metrics)
 
     def _apply(self, numbers: Numbers, lr: float) -> None:
@@ -114,6 +114,7 @@ class Trainer:
             self.skipped = 0
         else:
             self.skipped += 1
+            self.average.restore_buffers(self.model)  # running statistics have seen what is not finite
             odd = ", ".join(f"{name} {loss:g}" for name, loss in numbers.losses.items())
             if self.skipped >= self.config.bad_steps:
                 raise InputError(f"{self.skipped} steps in a row up to step {self.step} had no finite losses ({odd}; "

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..model.batch import Batch
 from .config import TrainConfig
 from .distributed import World, all_of, mean_over
-from .examples import Examples, join
+from .examples import Examples, begin_worker, join
 from .step import autocast
 
 Judge = Callable[[nn.Module, Batch], dict[str, Tensor]]
@@ -53,7 +53,8 @@ class Validation:
         return means | {f"{name}_median": float(np.median(all_of(self.world, errors[name]))) for name in sorted(errors)}
 
     def _batches(self) -> Iterator[Batch]:
-        loader = DataLoader(self.share, batch_size=self.config.batch, collate_fn=join, num_workers=self.config.workers)
+        loader = DataLoader(self.share, batch_size=self.config.batch, collate_fn=join, num_workers=self.config.workers,
+                            worker_init_fn=begin_worker)
         for example in loader:
             if isinstance(example, InputError):
                 raise example
