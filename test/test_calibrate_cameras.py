@@ -8,11 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from command_line import crossi2p
+from command_line import assert_refused, crossi2p
 from recordings import write_lines
 
 from crossi2p_core.calibrate.report import between
-from crossi2p_core.calibration_file import read_calibration
+from crossi2p_core.calibration_file import Extrinsic, read_calibration, write_calibration
+from crossi2p_core.commands.fleet import _digest, _from_anywhere
+from crossi2p_core.commands.rig import Rig, read_options
 from crossi2p_core.datasets import open_source
 from crossi2p_core.datasets.synthetic import SyntheticSource
 from crossi2p_core.geometry import se3
@@ -81,3 +83,43 @@ def test_two_cameras_are_calibrated_in_one_call(stereo: Path, tmp_path: Path) ->
     relation, = told["between"]
     assert relation["cameras"] == ["image_02", "image_03"] and relation["apart_deg"] < 0.4
     assert json.loads((out / "report.json").read_text()) == told
+
+
+def at_metres(x: float) -> np.ndarray:
+    return se3.make(np.eye(3), np.array([x, 0.0, 0.0]))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Starts of two cameras, where a run with --out leaves them."""
+    found = [tmp_path / "rig" / name / "extrinsic.yaml" for name in ("image_02", "image_03")]
+    for number, file in enumerate(found):
+        file.parent.mkdir(parents=True)
+        write_calibration(file, Extrinsic(at_metres(number)))
+    return found
+
+
+def test_each_camera_starts_from_a_file_of_its_own(files: list[Path]) -> None:
+    for told in (f"{files[0]}, {files[1]}", str(files[0].parents[1])):
+        starts = read_options(Rig("drive", cameras="image_02,image_03", init=told)).starts
+        for number, one in enumerate(starts):
+            np.testing.assert_allclose(one.init, at_metres(number))
+    one, = read_options(Rig("drive", cameras="image_03", init=str(files[1].parent))).starts
+    np.testing.assert_allclose(one.init, at_metres(1))
+
+
+def test_one_start_for_two_cameras_is_refused(files: list[Path], tmp_path: Path) -> None:
+    for told in (files[0], f"{files[0]},{files[1]},{files[1]}"):
+        assert_refused(crossi2p("calibrate", "drive", "--camera", "image_02,image_03", "--init", told), "of 2 starts")
+    (tmp_path / "empty").mkdir()
+    assert_refused(crossi2p("calibrate", "drive", "--init", tmp_path / "empty"), "extrinsic.yaml")
+
+
+def test_a_vehicle_with_another_start_is_another_one(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(files[0].parents[2])
+    rig = _from_anywhere(Rig("drive", cameras="image_02,image_03", init="rig"))
+    assert rig.init == ",".join(map(str, files))
+    before = _digest(rig)
+    assert _digest(rig) == before
+    write_calibration(files[1], Extrinsic(at_metres(5)))
+    assert _digest(rig) != before

@@ -28,9 +28,11 @@ def calibrate(
         "--camera", metavar="NAMES", show_default=False,
         help="Which cameras, in the recording's own terms, with commas between: each is calibrated, and whether they "
              "stand to each other as the recording says is told.")] = None,
-    init: Annotated[Path | None, typer.Option(
-        "--init", metavar="FILE", show_default=False,
-        help="Start from the T_cam_lidar of this YAML or JSON file instead of the recorded extrinsic.")] = None,
+    init: Annotated[str | None, typer.Option(
+        "--init", metavar="FILES", show_default=False,
+        help="Start from the T_cam_lidar of this YAML or JSON file instead of the recorded extrinsic; several cameras: "
+             "a file for each, in the order of --camera with commas between, or the --out folder of an earlier "
+             "run.")] = None,
     search: Annotated[str | None, typer.Option(
         "--search", metavar="DEG,CM", show_default=False,
         help="How wrong the start may be. Default: the bounds of --perturb, else 2,20.")] = None,
@@ -72,7 +74,7 @@ def calibrate(
 
     Exit code: 0 ok or uncertain; 1 one failed; 2 the input cannot be used.
     """
-    rigs = [Rig(source, frames, cameras, _text(init), search, perturb, seed, from_scratch, _text(weights),
+    rigs = [Rig(source, frames, cameras, init, search, perturb, seed, from_scratch, _text(weights),
                 _text(config), _text(out), camera_frame, lidar_frame, device, accumulate) for source in sources]
     if len(rigs) > 1:
         _fleet(rigs, out, jobs, ray, as_json)

@@ -25,7 +25,8 @@ from .. import atomic
 from ..errors import InputError
 from .records import plain
 from .results import file_stem
-from .rig import Rig, calibrate_rig, read_options
+from .rig import Rig, calibrate_rig, camera_names, read_options
+from .starts import init_files
 
 ROW = "row.json"  # in the folder of a vehicle
 NUMBERS = ("moved_deg", "moved_cm", "sigma_deg", "sigma_cm", "error_deg", "error_cm", "seconds")
@@ -98,10 +99,16 @@ def _named(rigs: Sequence[Rig]) -> Iterator[tuple[str, Rig]]:
 
 def _from_anywhere(rig: Rig) -> Rig:
     """With whole paths: a process elsewhere has another working folder."""
-    named = {key: getattr(rig, key) for key in ("source", "init", "config", "weights", "out")}
+    named = {key: getattr(rig, key) for key in ("source", "config", "weights", "out")}
     whole: dict[str, Any] = {key: str(Path(text).absolute()) for key, text in named.items()
                              if text is not None and (key == "out" or Path(text).exists())}
-    return replace(rig, **whole)
+    inits = None if rig.init is None else ",".join(str(file.absolute()) for file in _inits(rig))
+    return replace(rig, init=inits, **whole)
+
+
+def _inits(rig: Rig) -> list[Path]:
+    """The files that its cameras start from."""
+    return [] if rig.init is None else init_files(rig.init, camera_names(rig))
 
 
 def _here(fleet: dict[str, Rig], jobs: int) -> Iterator[tuple[str, list[Row]]]:
@@ -187,7 +194,8 @@ def _kept(rig: Rig) -> list[Row] | None:
 
 def _digest(rig: Rig) -> str:
     """Of all that is asked, the content of the files named among it, and which recording it was."""
-    asked = asdict(rig) | {name: _content(getattr(rig, name)) for name in ("init", "config", "weights")}
+    asked = asdict(rig) | {name: _content(getattr(rig, name)) for name in ("config", "weights")}
+    asked["init"] = [_content(str(file)) for file in _inits(rig)]
     asked["recorded"] = _stamps(Path(rig.source))
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 

@@ -21,7 +21,7 @@ from .options import degrees_and_metres
 from .progress import progress
 from .records import plain
 from .results import file_stem, staged_folder, write_report
-from .starts import Starts
+from .starts import Starts, init_files
 
 if TYPE_CHECKING:
     from ..calibrate.config import CalibrateConfig
@@ -54,9 +54,9 @@ class Rig:
 
 @dataclass(frozen=True)
 class Asked:
-    """The options as what they mean. names: of the cameras, None: the source's own choice."""
+    """The options as what they mean. names: of the cameras, None: the source's own choice. starts: of each."""
 
-    starts: Starts
+    starts: list[Starts]
     names: list[str | None]
     frame_ids: list[str]
     settings: CalibrateConfig
@@ -74,11 +74,16 @@ def read_options(rig: Rig) -> Asked:
     """Raises InputError for options that mean nothing, before any recording is opened."""
     from ..calibrate.config import CalibrateConfig
 
-    starts = Starts.from_options(degrees_and_metres(rig.perturb, "--perturb"), rig.seed,
-                                 None if rig.init is None else Path(rig.init),
-                                 degrees_and_metres(rig.search, "--search"), rig.from_scratch)
-    names = [None] if rig.cameras is None else _listed(rig.cameras, "--camera", "image_02,image_03")
-    return Asked(starts, list(names), _frame_ids(names, rig.camera_frame), load_config(CalibrateConfig, rig.config))
+    names = camera_names(rig)
+    inits = [None] * len(names) if rig.init is None else init_files(rig.init, names)
+    starts = [Starts.from_options(degrees_and_metres(rig.perturb, "--perturb"), rig.seed, init,
+                                  degrees_and_metres(rig.search, "--search"), rig.from_scratch) for init in inits]
+    return Asked(starts, names, _frame_ids(names, rig.camera_frame), load_config(CalibrateConfig, rig.config))
+
+
+def camera_names(rig: Rig) -> list[str | None]:
+    """As --camera lists them; one that has no name where it does not."""
+    return [None] if rig.cameras is None else [*_listed(rig.cameras, "--camera", "image_02,image_03")]
 
 
 def calibrate_rig(rig: Rig) -> dict[str, Any]:
@@ -93,10 +98,10 @@ def calibrate_rig(rig: Rig) -> dict[str, Any]:
     records, recorded = [], {}
     with staged_folder(None if rig.out is None else Path(rig.out)) as folder:
         # 2. each camera
-        for name, frame_id, one in zip(asked.names, asked.frame_ids, opened, strict=True):
+        for name, starts, frame_id, one in zip(asked.names, asked.starts, asked.frame_ids, opened, strict=True):
             title = name or "camera"
             inside = folder if folder is None or name is None or len(opened) == 1 else folder / file_stem(name)
-            found, told, truth = _calibrate(one, select_frames(one, rig.frames), title, asked.starts, registrar,
+            found, told, truth = _calibrate(one, select_frames(one, rig.frames), title, starts, registrar,
                                             asked.settings)
             if inside is not None:
                 inside.mkdir(exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ..calibration_file import read_calibration
 from ..errors import InputError
 from ..geometry import se3
 from ..types import Prior, Sample
+from .results import file_stem
 
 DEFAULT_SEARCH = (2.0, 0.20)  # degrees, metres: how wrong a calibration in use may be
 LEAST_SEARCH = (0.5, 0.05)  # nothing smaller is worth a search: one frame cannot tell it from its own floor
@@ -69,3 +71,19 @@ class Starts:
         if self.perturb is not None:
             start = se3.perturb(start, np.random.default_rng(key), *self.perturb)
         return Prior(start, *self.search)
+
+
+def init_files(told: str, cameras: Sequence[str | None]) -> list[Path]:
+    """The file that each camera starts from, by --init: a folder that an earlier run with --out filled, or one file for
+    each camera with commas between.
+
+    Raises InputError where there are not as many as cameras: two cameras of one rig look from two places.
+    """
+    if Path(told).is_dir():
+        folders = [""] if len(cameras) == 1 else [file_stem(name or "") for name in cameras]
+        return [Path(told) / folder / "extrinsic.yaml" for folder in folders]
+    files = [Path(told)] if len(cameras) == 1 else [Path(word.strip()) for word in told.split(",")]
+    if len(files) != len(cameras):
+        raise InputError(f"--init {told} is {len(files)} of {len(cameras)} starts, and each camera has one of its own; "
+                         "give a file for each with commas between, or the --out folder of an earlier run")
+    return files
