@@ -14,8 +14,9 @@ from recordings import write_lines
 from crossi2p_core.calibrate.report import between
 from crossi2p_core.calibration_file import Extrinsic, read_calibration, write_calibration
 from crossi2p_core.commands.fleet import _digest, _from_anywhere
-from crossi2p_core.commands.rig import Rig, read_options
+from crossi2p_core.commands.rig import Rig, _robot, read_options
 from crossi2p_core.datasets import open_source
+from crossi2p_core.datasets.source import RobotNames
 from crossi2p_core.datasets.synthetic import SyntheticSource
 from crossi2p_core.geometry import se3
 
@@ -123,3 +124,12 @@ def test_a_vehicle_with_another_start_is_another_one(files: list[Path], monkeypa
     assert _digest(rig) == before
     write_calibration(files[1], Extrinsic(at_metres(5)))
     assert _digest(rig) != before
+
+
+def test_frames_and_topics_are_what_was_asked_else_recorded_else_by_the_cameras_name() -> None:
+    bag = RobotNames("front_optical", "velodyne", "/front/image_raw", "/points")
+    assert _robot(bag, "/front/image_raw", "", "") == bag
+    assert _robot(bag, None, "eye", "top") == RobotNames("eye", "top", "/front/image_raw", "/points")
+    assert _robot(RobotNames(), "/front/image_raw", "", "") == RobotNames(
+        "front-image_raw_optical", "lidar", "/front-image_raw/image_raw", "/lidar/points")
+    assert _robot(RobotNames(), None, "", "").camera_frame == "camera_optical"

@@ -12,6 +12,7 @@ from bags import HEIGHT, START, T_CAM_LIDAR, WIDTH, RawBag, sample
 from crossi2p_core.datasets import open_source
 from crossi2p_core.datasets.bag_writer import write_bag
 from crossi2p_core.datasets.rosbag import RosbagSource, matches
+from crossi2p_core.datasets.source import RobotNames
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 
@@ -124,7 +125,17 @@ def test_equal_or_empty_frame_names_are_no_calibration(tmp_path):
         with RawBag(tmp_path / f"bag{name}") as raw:
             raw.cloud(SAMPLES[0], frame=name)
             raw.camera("/cam", SAMPLES[0], frame=name)
-        assert open_source(tmp_path / f"bag{name}")[0].T_cam_lidar is None
+        source = open_source(tmp_path / f"bag{name}")
+        assert source[0].T_cam_lidar is None
+        assert source.robot == RobotNames(image_topic="/cam/image_raw", cloud_topic="/points")
+
+
+def test_the_names_of_the_robot_are_told_without_leading_slash(tmp_path):
+    with RawBag(tmp_path / "bag") as raw:
+        raw.cloud(SAMPLES[0], frame="/velodyne")
+        raw.camera("/front", SAMPLES[0], frame="/front_optical")
+    names = RobotNames("front_optical", "velodyne", "/front/image_raw", "/points")
+    assert open_source(tmp_path / "bag").robot == open_source(tmp_path / "bag")[:1].robot == names
 
 
 def test_cameras_are_chosen_by_topic_or_namespace(tmp_path):

@@ -53,10 +53,11 @@ def calibrate(
     out: OutFolderOption = None,
     camera_frame: Annotated[str | None, typer.Option(
         "--camera-frame", metavar="FRAMES", show_default=False,
-        help="What the robot calls the optical frames, in the order of --camera. Default: camera_optical, or "
-             "NAME_optical where there are several.")] = None,
-    lidar_frame: Annotated[str, typer.Option(
-        "--lidar-frame", metavar="FRAME", help="What the robot calls the LiDAR's frame.")] = "lidar",
+        help="What the robot calls the optical frames, in the order of --camera. Default: what the bag says; elsewhere "
+             "camera_optical, or NAME_optical of the cameras named.")] = None,
+    lidar_frame: Annotated[str | None, typer.Option(
+        "--lidar-frame", metavar="FRAME", show_default=False,
+        help="What the robot calls the LiDAR's frame. Default: what the bag says; elsewhere lidar.")] = None,
     as_json: JsonOption = False,
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
     jobs: JobsOption = 1,

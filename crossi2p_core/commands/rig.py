@@ -15,7 +15,7 @@ from ..calibration_file import Extrinsic, write_calibration
 from ..config import load_config
 from ..datasets import open_source
 from ..datasets.selection import select_frames
-from ..datasets.source import Source
+from ..datasets.source import RobotNames, Source
 from ..errors import InputError
 from .options import degrees_and_metres
 from .progress import progress
@@ -47,27 +47,20 @@ class Rig:
     config: str | None = None
     out: str | None = None
     camera_frame: str | None = None
-    lidar_frame: str = "lidar"
+    lidar_frame: str | None = None
     device: str = "auto"
     accumulate: int = 0
 
 
 @dataclass(frozen=True)
 class Asked:
-    """The options as what they mean. names: of the cameras, None: the source's own choice. starts: of each."""
+    """The options as what they mean. names: of the cameras, None: the source's own choice. starts, frame_ids: of each,
+    an empty one: as the recording calls it."""
 
     starts: list[Starts]
     names: list[str | None]
     frame_ids: list[str]
     settings: CalibrateConfig
-
-
-@dataclass(frozen=True)
-class Frames:
-    """What the robot calls the two ends of an extrinsic."""
-
-    camera: str
-    lidar: str
 
 
 def read_options(rig: Rig) -> Asked:
@@ -105,7 +98,7 @@ def calibrate_rig(rig: Rig) -> dict[str, Any]:
                                             asked.settings)
             if inside is not None:
                 inside.mkdir(exist_ok=True)
-                _write(inside, one, found, told, Frames(frame_id, rig.lidar_frame))
+                _write(inside, one, found, told, _robot(one.robot, name, frame_id, rig.lidar_frame or ""))
             records.append(told)
             recorded[title] = truth
         # 3. what they say of each other
@@ -133,7 +126,7 @@ def _calibrate(source: Source, chosen: Sequence[int], title: str, starts: Starts
     return found, record(found, title, truth, time.perf_counter() - begin), truth
 
 
-def _write(folder: Path, source: Source, found: Calibration, told: dict[str, Any], ids: Frames) -> None:
+def _write(folder: Path, source: Source, found: Calibration, told: dict[str, Any], robot: RobotNames) -> None:
     """All files of one camera."""
     from ..calibrate import formats
     from ..calibrate.report import write_page
@@ -142,14 +135,14 @@ def _write(folder: Path, source: Source, found: Calibration, told: dict[str, Any
 
     T, verdict = found.T_cam_lidar, found.verdict
     write_calibration(folder / "extrinsic.yaml", Extrinsic(
-        T, ids.camera, ids.lidar, found.covariance, verdict.status, verdict.reason,
+        T, robot.camera_frame, robot.lidar_frame, found.covariance, verdict.status, verdict.reason,
         f"{len(found.used)} frames of {source.path}"))
     samples = [source[source.index_of(name)] for name in found.used[:PICTURES]]
-    topics = f"/{told['name']}/image_raw", f"/{ids.lidar}/points"
-    texts = {"extrinsic.urdf.xml": formats.urdf_joint(T, ids.lidar, ids.camera),
-             "static_transform.txt": formats.static_transform(T, ids.lidar, ids.camera),
-             "sensor_kit_calibration.yaml": formats.autoware(T, ids.lidar, ids.camera),
-             "camchain.yaml": formats.kalibr(T, samples[0].camera, *topics)}
+    frames = robot.lidar_frame, robot.camera_frame
+    texts = {"extrinsic.urdf.xml": formats.urdf_joint(T, *frames),
+             "static_transform.txt": formats.static_transform(T, *frames),
+             "sensor_kit_calibration.yaml": formats.autoware(T, *frames),
+             "camchain.yaml": formats.kalibr(T, samples[0].camera, robot.image_topic, robot.cloud_topic)}
     for name, text in texts.items():
         atomic.write_text(folder / name, text)
     pictures = []
@@ -180,10 +173,18 @@ def _listed(text: str, option: str, example: str) -> list[str]:
 
 
 def _frame_ids(names: Sequence[str | None], told: str | None) -> list[str]:
-    """The optical frame of each camera; InputError where there are not as many as cameras."""
+    """The optical frame of each camera as --camera-frame tells them; InputError where there are not as many."""
     if told is None:
-        return ["camera_optical"] if len(names) == 1 else [f"{name}_optical" for name in names]
+        return [""] * len(names)
     ids = _listed(told, "--camera-frame", "left_optical,right_optical")
     if len(ids) != len(names):
         raise InputError(f"--camera-frame {told} names {len(ids)} frames for {len(names)} cameras; name one for each")
     return ids
+
+
+def _robot(recorded: RobotNames, name: str | None, camera_frame: str, lidar_frame: str) -> RobotNames:
+    """What the robot calls things: as the options say, else as it was recorded, else by the camera's name."""
+    stem = "camera" if name is None else file_stem(name)  # tf2 refuses a frame that begins with a slash
+    lidar = lidar_frame or recorded.lidar_frame or "lidar"
+    return RobotNames(camera_frame or recorded.camera_frame or f"{stem}_optical", lidar,
+                      recorded.image_topic or f"/{stem}/image_raw", recorded.cloud_topic or f"/{lidar}/points")

@@ -25,9 +25,9 @@ from .messages.stamps import stamp_ns
 from .messages.transforms import transform_from_message
 from .pairing import nearest, pair_nearest
 from .rosbag_file import BagFile, Stream
-from .rosbag_frames import FrameTree
+from .rosbag_frames import FrameTree, frame_name
 from .rosbag_topics import TF_STATIC, Topics, choose_topics
-from .source import Source, sample_facts
+from .source import RobotNames, Source, sample_facts
 
 ENDINGS = (".mcap", ".db3", ".bag")
 SLOP = 0.05  # seconds
@@ -75,6 +75,8 @@ class RosbagSource(Source):
             raise InputError(_lost(self._bag.path, self.topics.info))
         self._image_frame = streams[self.topics.image].frame or self._infos[0].header.frame_id
         self._cloud_frame = streams[self.topics.cloud].frame
+        ends = frame_name(self._image_frame), frame_name(self._cloud_frame)
+        self.robot = RobotNames(*(ends if ends[0] != ends[1] else ("", "")), self.topics.image, self.topics.cloud)
         self._info_stamps = np.array([stamp_ns(info.header) for info in self._infos], dtype=np.int64)
         self._frames = read_frames(self._bag, self.topics.transforms)
         super().__init__(path, [f"{index:06d}" for index in range(len(self._pairs))])

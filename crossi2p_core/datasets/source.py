@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, overload
@@ -14,6 +14,16 @@ import numpy as np
 
 from ..errors import InputError
 from ..types import Camera, Sample
+
+
+@dataclass(frozen=True)
+class RobotNames:
+    """What a recorded robot calls the camera's optical frame, the LiDAR's, and their topics; empty: not told."""
+
+    camera_frame: str = ""
+    lidar_frame: str = ""
+    image_topic: str = ""
+    cloud_topic: str = ""
 
 
 class Source(Sequence[Sample]):
@@ -25,6 +35,7 @@ class Source(Sequence[Sample]):
     kind: str = "source"
     options: Mapping[str, Any] = MappingProxyType({})  # what `open_source` was given beside the path
     instant: bool = False  # a scan is as if taken at its stamp, whatever the times of its points
+    robot: RobotNames = RobotNames()
 
     def __init__(self, path: str | Path, names: Sequence[str]) -> None:
         self.path = Path(path)
@@ -86,7 +97,7 @@ class View(Source):
 
     def __init__(self, parent: Source, indices: Sequence[int]) -> None:
         self.parent, self.indices, self.kind = parent, list(indices), parent.kind
-        self.path, self.options, self.instant = parent.path, parent.options, parent.instant
+        self.path, self.options, self.instant, self.robot = parent.path, parent.options, parent.instant, parent.robot
         self.names = [parent.names[i] for i in self.indices]
 
     def _load(self, index: int) -> Sample:
