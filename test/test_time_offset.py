@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from command_line import crossi2p
 
-from crossi2p_core.calibrate.time_offset import TimeOffset, at_exposure, find_time_offset, gap_of
+from crossi2p_core.calibrate.agree import agree
+from crossi2p_core.calibrate.config import CalibrateConfig
+from crossi2p_core.calibrate.frames import Looked, Read
+from crossi2p_core.calibrate.look import Seen, look_in_time
+from crossi2p_core.calibrate.run import calibrate
+from crossi2p_core.calibrate.time_offset import (
+    TimeOffset,
+    at_exposure,
+    clock_error,
+    clock_sigma,
+    find_time_offset,
+    gap_of,
+)
 from crossi2p_core.datasets.synthetic import LateSource
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
+from crossi2p_core.geometry.pose_covariance import covariance_to_ros
+from crossi2p_core.types import Camera, PointCloud, Prior, Registration, Sample
 
 TAU = 0.04
 MIDDLE = se3.make(se3.exp_so3(np.array([0.1, -1.2, 0.3])), np.array([0.3, -0.2, 0.1]))
@@ -112,6 +128,99 @@ def test_late_images_are_those_of_a_later_drive() -> None:
     np.testing.assert_array_equal(late[1].cloud.xyz, even[1].cloud.xyz)
     with pytest.raises(InputError, match="late=5000"):
         LateSource(late=5000)
+
+
+class LateDrive:
+    """Frames straight ahead at changing speed. What is registered is late by what clouds were not moved by, seen up to
+    `reach` s; it serves as the registrar, too. moved: s that each cloud was moved by when it was last looked at."""
+
+    def __init__(self, tau: float, gaps: np.ndarray, reach: float = 1.0, sigma_m: float = 0.01) -> None:
+        rng = np.random.default_rng(8)
+        self.tau, self.gaps, self.reach, self.moved = tau, gaps, reach, np.zeros(len(gaps))
+        self.speeds, self.sigma = rng.uniform(1, 12, len(gaps)), np.array([1e-4] * 3 + [sigma_m] * 3)
+        self.noise = se3.exp_se3(rng.normal(size=(len(gaps), 6)) * self.sigma)
+        image, camera = np.zeros((4, 4, 3), np.uint8), Camera(np.diag([500.0, 500, 1]), 4, 4)
+        samples = tuple(Sample(str(i), image, camera, PointCloud(np.zeros((1, 3), np.float32)), None, None,
+                               stamp_image=i + gap, stamp_cloud=float(i)) for i, gap in enumerate(gaps))
+        self.twists = tuple(np.array([0, 0, 0, speed, 0, 0]) for speed in self.speeds)
+        self.read = Read(samples, (), self.twists)
+
+    def register(self, sample: Sample, _: Prior) -> Registration:
+        i = int(sample.name)
+        self.moved[i] = -sample.cloud.xyz[0, 0] / self.speeds[i]
+        left = np.clip(self.tau + self.gaps[i] - self.moved[i], -self.reach, self.reach)
+        T = self.noise[i] @ MIDDLE @ se3.exp_se3(-left * self.twists[i])
+        return Registration(T, np.diag(self.sigma**2), "ok", "fits", 1.0, 0.5, 0.0)
+
+    def register_joint(self, samples: list[Sample], prior: Prior) -> Registration:
+        return replace(self.register(samples[0], prior), T_cam_lidar=np.asarray(prior.T_cam_lidar))
+
+    def look(self, samples: Any, which: int = 100) -> Seen:
+        found = [self.register(sample, Prior(MIDDLE, 1, 1)) for sample in samples][:which]
+        return Seen(tuple(samples), tuple(Looked("", one, "") for one in found), tuple(range(len(found))), agree(
+            np.array([one.T_cam_lidar for one in found]), np.array([one.covariance for one in found])))
+
+
+def test_what_lies_between_the_stamps_is_undone_where_there_is_no_offset_beside_it() -> None:
+    drive = LateDrive(0.0, np.random.default_rng(7).uniform(-0.05, 0.05, 20))
+    _, offset = look_in_time(drive.read, drive.look)
+    np.testing.assert_allclose(drive.moved, drive.gaps, atol=1e-6)
+    assert offset is not None and offset.taken and offset.seconds == 0 and offset.sigma_s < 0.003
+    assert "between them is taken into account" in offset.in_words()
+
+
+def test_stamps_are_not_believed_where_the_motion_does_not_tell() -> None:
+    drive = LateDrive(0.0, np.full(20, 0.02), sigma_m=1.0)
+    _, offset = look_in_time(drive.read, drive.look)
+    assert offset is not None and not offset.taken and not drive.moved.any()
+
+
+def test_the_offset_that_is_told_is_the_one_that_was_undone() -> None:
+    drive = LateDrive(0.3, np.zeros(20), reach=0.05)
+    _, offset = look_in_time(drive.read, drive.look)
+    assert offset is not None and offset.taken and 0.1 < offset.seconds < 0.2
+    np.testing.assert_allclose(drive.moved, offset.seconds, atol=1e-6)
+    assert offset.sigma_s > 0.04  # of which it has seen that it is left
+
+
+def test_clouds_that_were_moved_are_said_to_be_moved() -> None:
+    """Even where too few frames can be registered afterwards to look for a rest."""
+    drive = LateDrive(0.1, np.zeros(20))
+    seen = iter([100, 3])
+    _, offset = look_in_time(drive.read, lambda samples: drive.look(samples, next(seen)))
+    assert offset is not None and offset.taken and offset.seconds == pytest.approx(drive.moved[0], abs=1e-6)
+    assert offset.in_words().endswith("taken into account")
+
+
+def test_twelve_milliseconds_at_ten_metres_a_second_are_twelve_centimetres() -> None:
+    ahead = np.array([0, 0, 0, 10.0, 0, 0])
+    found = covariance_to_ros(clock_error(MIDDLE, [ahead, None, ahead], 0.012), MIDDLE)
+    assert np.sqrt(np.trace(found[:3, :3])) == pytest.approx(0.12)
+    assert not clock_error(MIDDLE, [None], 0.012).any()
+
+
+def test_clocks_are_as_unsure_as_motion_and_settings_leave_them() -> None:
+    told, untold = TimeOffset(0.001, 0.002, 20), TimeOffset(0.0, 50.0, 20)
+    assert clock_sigma(replace(told, taken=True), 0.005) == 0.002
+    assert 0.0018 < clock_sigma(told, 0.005) < 0.002
+    assert clock_sigma(untold, 0.005) == pytest.approx(0.005)
+    assert clock_sigma(told, 0.0) == 0
+
+
+def test_a_calibration_is_no_surer_than_its_clocks() -> None:
+    """At 10 m/s all the time nothing tells of them: 5 ms are 5 cm along, whatever the frames agree on."""
+    steady = LateDrive(0.0, np.zeros(20))
+    read = replace(steady.read, twists=(np.array([0, 0, 0, 10.0, 0, 0]),) * 20)
+    config = replace(CalibrateConfig(), folds=0)
+    told = {seconds: calibrate(read, Prior(MIDDLE, 1, 1), steady, replace(config, clock_s=seconds), lambda *_: None)
+            for seconds in (0.0, 0.005)}
+    assert told[0.0].verdict.status == "ok" and told[0.005].verdict.status == "uncertain"
+    assert "frames of different speeds" in told[0.005].verdict.reason
+    late = LateDrive(0.1, np.zeros(20))
+    found = calibrate(late.read, Prior(MIDDLE, 1, 1), late, config, lambda *_: None)
+    assert found.offset is not None and found.offset.taken and found.used == tuple(each.name for each in found.samples)
+    shifts = [each.cloud.xyz[0, 0] / late.speeds[int(each.name)] for each in found.samples]
+    np.testing.assert_allclose(shifts, -found.offset.seconds, atol=1e-6)  # pictures show them where they were
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Every frame by itself, and what all of them agree on; where their motion shows a time offset, with that undone."""
+"""Every frame by itself, and what all agree on; where motion tells when images were taken, with clouds moved there."""
 
 from __future__ import annotations
 
@@ -56,17 +56,24 @@ def look(samples: Sequence[Sample], start: Prior, registrar: Registrar, advance:
 
 
 def look_in_time(read: Read, look_at: Callable[[Sequence[Sample]], Seen]) -> tuple[Seen, TimeOffset | None]:
-    """As `look_at` sees the frames once the time offset that their motion shows is undone, and that offset."""
+    """As `look_at` sees the frames with each cloud at the exposure of its image, and the time offset.
+
+    Clouds are moved where the motion of the frames tells well enough when images were taken: by the offset where one is
+    shown, and by what lies between the stamps of images and scans.
+    """
     seen = look_at(read.samples)
     gaps = np.array([gap_of(sample) for sample in read.samples])
-    offset = rest = _offset(seen, read.twists, gaps)
+    offset = _offset(seen, read.twists, gaps)
+    if offset is None or not (offset.shown or offset.shows(gaps)):
+        return seen, offset
+    seconds = offset.seconds if offset.shown else 0.0
     for _ in range(ROUNDS):
-        if offset is None or rest is None or not rest.shown:
-            break
-        seen = look_at(at_exposure(read.samples, read.twists, offset.seconds))
+        seen = look_at(at_exposure(read.samples, read.twists, seconds))
         rest = _offset(seen, read.twists, np.zeros(len(gaps)))
-        if rest is not None:
-            offset = TimeOffset(offset.seconds + rest.seconds, rest.sigma_s, rest.frames, taken=True)
+        offset = offset.undone(seconds, rest)
+        if rest is None or not rest.shown:
+            break
+        seconds += rest.seconds
     return seen, offset
 
 

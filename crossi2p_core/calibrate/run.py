@@ -18,7 +18,7 @@ from .cross import CrossValidation, cross_validate, leave_out, shared_error, wid
 from .frames import Advance, Looked, Read
 from .look import look, look_in_time
 from .observability import in_words, sigmas
-from .time_offset import TimeOffset
+from .time_offset import TimeOffset, clock_error, clock_sigma, clock_words
 from .verdict import Verdict, judge
 
 Array = np.ndarray
@@ -31,11 +31,12 @@ class Calibration:
     """One extrinsic from many frames.
 
     T_cam_lidar: (4, 4), covariance: (6, 6) as in `Registration`, widened by what cross-validation shows and by
-    what no number of frames averages out. verdict: as told to people. start: the prior, None from scratch.
+    what no number of frames averages out, and by what is not known of the clocks. verdict: as told to people. start:
+    the prior, None from scratch.
     moved_deg, moved_m, moved_sigmas: from the start to the answer.
     looked: every frame that was registered by itself; distances: of each that has an answer from what they agree on,
-    in its sigmas. used: names of the frames of the joint registration. weak: what the frames leave open.
-    offset: between the clocks, None where the motion is not known.
+    in its sigmas. samples: of the joint registration, each cloud where it was then, and used: their names. weak: what
+    the frames leave open. offset: between the clocks, None where the motion is not known.
     """
 
     T_cam_lidar: Array
@@ -47,11 +48,15 @@ class Calibration:
     moved_sigmas: float
     looked: tuple[Looked, ...]
     agreement: Agreement
-    used: tuple[str, ...]
+    samples: tuple[Sample, ...]
     joint: Registration
     cross: CrossValidation | None
     weak: tuple[str, ...]
     offset: TimeOffset | None = None
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        return tuple(sample.name for sample in self.samples)
 
 
 def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: CalibrateConfig,
@@ -68,7 +73,8 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     agreement, samples = seen.agreement, [seen.samples[i] for i in seen.which]
     # 3. those that together tell most, jointly
     weighted = np.linalg.inv(seen.covariances) * agreement.weights[:, None, None]
-    used = [samples[i] for i in choose(weighted, [Place.of(sample) for sample in samples], config)]
+    chosen = choose(weighted, [Place.of(sample) for sample in samples], config)
+    used = [samples[i] for i in chosen]
     near = _near(agreement, start.prior)
     advance("Registering jointly", 0, 1)
     joint = registrar.register_joint(used, near)
@@ -77,13 +83,14 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     # 5. what is known of the error, and whether that is enough
     covariance = joint.covariance if cross is None else widened(joint.covariance, cross.covariance)
     covariance = covariance + shared_error(samples[0].camera, joint.T_cam_lidar, config.floor_px)
-    weak = in_words(covariance, joint.T_cam_lidar, config.ok_deg, config.ok_m)
+    twists = [read.twists[seen.which[i]] for i in chosen] if read.twists else []
+    covariance, weak = _with_clocks(covariance, joint.T_cam_lidar, offset, twists, config)
     moved, moved_sigmas = _moved(prior, joint.T_cam_lidar, covariance)
-    sigma, names = sigmas(covariance, joint.T_cam_lidar), tuple(sample.name for sample in used)
+    sigma = sigmas(covariance, joint.T_cam_lidar)
     verdict = judge(joint, sigma, len(used), weak, start.doubt, moved_sigmas, config)
     looked = (*seen.looked, *read.unused)
-    return Calibration(joint.T_cam_lidar, covariance, verdict, prior, *moved, moved_sigmas, looked, agreement, names,
-                       joint, cross, weak, offset)
+    return Calibration(joint.T_cam_lidar, covariance, verdict, prior, *moved, moved_sigmas, looked, agreement,
+                       tuple(used), joint, cross, weak, offset)
 
 
 def _near(agreement: Agreement, start: Prior) -> Prior:
@@ -109,6 +116,18 @@ def _cross_validate(used: Sequence[Sample], joint: Registration, near: Prior, re
         return found
 
     return cross_validate(joint.T_cam_lidar, stays, again)
+
+
+def _with_clocks(covariance: Array, T: Array, offset: TimeOffset | None, twists: Sequence[Array | None],
+                 config: CalibrateConfig) -> tuple[Array, tuple[str, ...]]:
+    """The covariance (6, 6) of T (4, 4) with what is not known of the clocks, and what is weak, in words."""
+    weak = in_words(covariance, T, config.ok_deg, config.ok_m)
+    if offset is None:
+        return covariance, weak
+    seconds = clock_sigma(offset, config.clock_s)
+    covariance = covariance + clock_error(T, twists, seconds)
+    weaker = in_words(covariance, T, config.ok_deg, config.ok_m)
+    return covariance, weaker if len(weaker) == len(weak) else (*weaker, clock_words(seconds))
 
 
 def _moved(prior: Prior | None, T: Array, covariance: Array) -> tuple[tuple[float, float], float]:

@@ -30,7 +30,8 @@ class TimeOffset:
     """seconds: to be added to the images' stamps, with its standard deviation; as `sync.time_offset` of the node.
 
     For scans whose points are not brought to one instant the scan's time is when the beam passes what the camera sees.
-    frames: that had a say. taken: into account, the clouds were moved by it.
+    frames: that had a say. taken: into account, the clouds were moved by it and by what lies between their stamps and
+    the images'; an offset that is not taken is the estimate alone.
     """
 
     seconds: float
@@ -41,12 +42,27 @@ class TimeOffset:
     @property
     def shown(self) -> bool:
         """Sure enough, and large enough, to be taken into account."""
-        return abs(self.seconds) > max(LEAST_S, SHOWN * self.sigma_s) and abs(self.seconds) < LONGEST_S
+        return self.shows(np.zeros(1))
+
+    def shows(self, gaps: Array) -> bool:
+        """That images were taken at other times than their scans, whose stamps lie `gaps` (n,) s before theirs."""
+        apart = float(np.sqrt(np.mean((self.seconds + gaps)**2)))
+        return max(LEAST_S, SHOWN * self.sigma_s) < apart < LONGEST_S
+
+    def undone(self, seconds: float, rest: TimeOffset | None) -> TimeOffset:
+        """The offset by which clouds were moved. rest: what is still seen then, None where nothing can be told; as it
+        was not undone, the offset is no surer than that."""
+        sigma, frames = (self.sigma_s, self.frames) if rest is None else (
+            float(np.hypot(rest.sigma_s, rest.seconds)), rest.frames)
+        return TimeOffset(seconds, sigma, frames, taken=True)
 
     def in_words(self) -> str:
         """For people."""
         if self.sigma_s > UNTOLD_S:
             return f"time offset: the motion of {self.frames} frames does not tell; use frames of different speeds"
+        if self.taken and self.seconds == 0:
+            return (f"time offset: by the motion of {self.frames} frames the stamps of images and scans are right to "
+                    f"{1000 * self.sigma_s:.1f} ms; what lies between them is taken into account")
         by = f"{1000 * abs(self.seconds):.1f} +- {1000 * self.sigma_s:.1f} ms"
         side = "later" if self.seconds > 0 else "earlier"
         end = "taken into account" if self.taken else "which is not told from none"
@@ -96,3 +112,32 @@ def at_exposure(samples: Sequence[Sample], twists: Sequence[Array | None], secon
     return [sample if twist is None else replace(sample, cloud=replace(
         sample.cloud, xyz=se3.transform(se3.exp_se3(-(seconds + gap_of(sample)) * twist), sample.cloud.xyz)))
         for sample, twist in zip(samples, twists, strict=True)]
+
+
+def clock_sigma(offset: TimeOffset, clock_s: float) -> float:
+    """Standard deviation, s, of the time between image and scan that is not accounted for.
+
+    clock_s: of clocks as they are taken to be, which speaks where motion does not tell. An offset that is taken has
+    shown that they are not so.
+    """
+    if offset.taken or not clock_s:
+        return offset.sigma_s if offset.taken else 0.0
+    return float(1 / np.hypot(1 / offset.sigma_s, 1 / clock_s))
+
+
+def clock_error(T_cam_lidar: Array, twists: Sequence[Array | None], seconds: float) -> Array:
+    """(6, 6) covariance of T_cam_lidar from frames whose images may be `seconds` (a standard deviation) early or late.
+
+    twists: (6,) of the frames. All of them are off to the same side, each by how it moved.
+    """
+    known = [twist for twist in twists if twist is not None]
+    if not known:
+        return np.zeros((6, 6))
+    off = seconds * (se3.adjoint(T_cam_lidar) @ np.mean(known, axis=0))
+    return np.outer(off, off)
+
+
+def clock_words(sigma: float) -> str:
+    """For people, where that is what makes a calibration unsure."""
+    return (f"image and scan may be {1000 * sigma:.1f} ms apart, which counts at the speed of these frames: use frames "
+            "of different speeds, or slow ones; clock_s says how far apart they may be where motion does not tell")

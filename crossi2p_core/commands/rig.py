@@ -137,7 +137,7 @@ def _write(folder: Path, source: Source, found: Calibration, told: dict[str, Any
     write_calibration(folder / "extrinsic.yaml", Extrinsic(
         T, robot.camera_frame, robot.lidar_frame, found.covariance, verdict.status, verdict.reason,
         f"{len(found.used)} frames of {source.path}"))
-    samples = [source[source.index_of(name)] for name in found.used[:PICTURES]]
+    samples = found.samples[:PICTURES]
     frames = robot.lidar_frame, robot.camera_frame
     texts = {"extrinsic.urdf.xml": formats.urdf_joint(T, *frames),
              "static_transform.txt": formats.static_transform(T, *frames),
