@@ -13,6 +13,7 @@ from crossi2p_core.calibration_file import read_calibration
 from crossi2p_core.datasets import open_source
 from crossi2p_core.datasets.source import Source
 from crossi2p_core.datasets.synthetic import SyntheticSource
+from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.motion.accumulated import Accumulated, hidden, join, seen_through, track_of
 from crossi2p_core.motion.scan_matching import match, ready
@@ -168,6 +169,24 @@ def test_neighbours_in_another_place_are_left_alone() -> None:
     broken = drive(poses={3: se3.make(np.eye(3), np.array([500.0, 0, 0]))})
     assert len(Accumulated(broken, 2)[2].cloud) <= 3 * len(broken[2].cloud)
     assert len(Accumulated(broken, 2)[3].cloud) <= 2 * len(broken[3].cloud)
+
+
+def test_a_frame_that_cannot_be_read_is_missed_by_itself_alone() -> None:
+    class Broken(Drive):
+        def _load(self, index: int) -> Sample:
+            if index == 3:
+                raise InputError("3.png is cut off")
+            sample = super()._load(index)
+            return replace(sample, cloud=replace(sample.cloud, time=np.linspace(0, 0.1, 3, dtype=np.float32)))
+
+    whole = drive(count=6, rigs="aaaaaa")
+    source = Broken(whole.poses, whole.stamps, whole.rigs)
+    joined = Accumulated(source, 2)
+    assert [len(joined[i].cloud) for i in (2, 4)] == [9, 6]  # with two before it, and one after
+    with pytest.raises(InputError, match="cut off"):
+        joined[3]
+    np.testing.assert_allclose(Track(source).twist(2), 10 * se3.log_se3(STEP), atol=1e-6)  # by the step before
+    assert Track(source).between(2, 4) is None
 
 
 def test_the_command_takes_no_more_than_it_can() -> None:

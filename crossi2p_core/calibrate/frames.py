@@ -64,7 +64,7 @@ def _twist(track: Track, index: int) -> np.ndarray | None:
     """Of one frame, None where it cannot be told."""
     try:
         return track.twist(index)
-    except InputError:  # a neighbour that cannot be read, or open3d that is not there
+    except InputError:  # open3d that is not there
         return None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..datasets.source import Source
+from ..errors import InputError
 from ..geometry import se3
 from ..types import Sample
 from .scan_matching import match, ready
@@ -58,6 +59,8 @@ class Track:
 
     def _find_step(self, k: int) -> Array | None:
         """T_k_next (4, 4)."""
+        if not (self._readable(k) and self._readable(k + 1)):
+            return None
         one, other = self.sample(k), self.sample(k + 1)
         seconds = self._seconds(k)
         if one.rig != other.rig or (self._stamped(k) and seconds is None):
@@ -70,8 +73,16 @@ class Track:
             return None
         return T
 
+    def _readable(self, k: int) -> bool:
+        """A frame that cannot be read says so when it is asked for itself; how others moved ends there."""
+        try:
+            self.sample(k)
+        except InputError:
+            return False
+        return True
+
     def _stamped(self, k: int) -> bool:
-        return self.sample(k).stamp_cloud is not None and self.sample(k + 1).stamp_cloud is not None
+        return all(self._readable(each) and self.sample(each).stamp_cloud is not None for each in (k, k + 1))
 
     def _seconds(self, k: int) -> float | None:
         """From scan k to the next; None where stamps are unknown, do not grow, or lie too far apart."""
