@@ -59,7 +59,7 @@ class Registrar:
         self._weights = find_weights(named)
         self._matcher = None if named is None else self._load()
         self._flow_weights = None if self._weights is None else find_flow_weights(self.config.flow)
-        self._flow: FlowAligner | None = None
+        self._flow = None if self.config.flow is None or self._flow_weights is None else self._load_flow()
 
     @property
     def has_network(self) -> bool:
@@ -130,7 +130,7 @@ class Registrar:
         if near.status == "ok" or self._flow_weights is None or not _is_rough(prior):
             return _as_registration(near)
         if self._flow is None:
-            self._flow = FlowAligner(self._flow_weights, self.device)
+            self._flow = self._load_flow()
         try:
             led = self._flow.approach(spread(samples, MOST_LOOKED_AT), np.asarray(prior.T_cam_lidar))
         except InputError as error:
@@ -141,6 +141,10 @@ class Registrar:
         better = far if _fits_better(far, near) else near
         return replace(_as_registration(better), cost_before=near.cost_before, doubt_before=near.doubt_before,
                        timings=near.timings | {"flow": led.seconds})
+
+    def _load_flow(self) -> FlowAligner:
+        assert self._flow_weights is not None
+        return FlowAligner(self._flow_weights, self.device)
 
     def _load(self) -> Matcher | None:
         return None if self._weights is None else Matcher(self._weights, self.device, self.config.compile)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,7 +134,7 @@ def test_a_scan_that_is_not_in_the_image_is_refused_in_words() -> None:
 
 def test_few_points_are_repeated_and_not_drawn_twice() -> None:
     sample = open_source("synthetic:street?seed=3&frames=1&camera=kitti&lidar=vlp16")[0]
-    few = make_flow_batch(sample, TINY.__class__(TINY.size, TINY.image, TINY.raster, 50_000, TINY.reach, TINY.dim))
+    few = make_flow_batch(sample, replace(TINY, points=50_000))
     valid = few.cloud.valid[0][0]
     assert 50 < int(valid.sum()) < 50_000 and few.cloud.xyz[0].shape == (1, 50_000, 3)
     assert bool(valid[:int(valid.sum())].all())

@@ -106,35 +106,44 @@ class NetworkConfig:
         return self.size[0] // COARSE_STRIDE, self.size[1] // COARSE_STRIDE
 
 
-def _small_encoder(channels: int) -> ImageEncoderConfig:
-    """A ResNet-10 of half the usual width."""
-    return ImageEncoderConfig(channels, "basic", (1, 1, 1, 1), 32, norm="group", dim=64, fine_dim=32, fine_stride=4)
-
-
 RASTER_CHANNELS = 5  # of a drawn scan: a hit, inverse and log depth, intensity, whether there is any
 
 
 @dataclass(frozen=True)
 class FlowConfig:
-    """The flow network: by how many pixels the points of a scan, drawn by a rough extrinsic, are off."""
+    """The flow network: by how many pixels the points of a scan, drawn by a rough extrinsic, are off.
+
+    Its two encoders are alike, of basic blocks; the defaults are a ResNet-10 of half the usual width.
+    """
 
     size: tuple[int, int] = option((96, 320), low=32, high=4096)  # image height and width, multiples of 32
-    image: ImageEncoderConfig = field(default_factory=lambda: _small_encoder(3))
-    raster: ImageEncoderConfig = field(default_factory=lambda: _small_encoder(RASTER_CHANNELS))
-    points: int = option(16384, low=64, high=200_000)  # of a scan, in or near the image
+    channels: int = option(3, low=1, high=64)  # of the image
+    layers: tuple[int, int, int, int] = option((1, 1, 1, 1), low=1, high=64)  # blocks per stage
+    width: int = option(32, low=8, high=512)  # channels of the stem
+    coarse_dim: int = option(64, low=16, high=1024)  # of the maps that are compared, at stride 8 ...
+    fine_dim: int = option(32, low=8, high=512)  # ... and at stride 4
     reach: tuple[int, int] = option((6, 4), low=1, high=16)  # cells that are compared, at strides 8 and 4
-    dim: int = option(96, low=16, high=512)  # of the maps in which both are compared
+    dim: int = option(96, low=16, high=512)  # of the maps that know of both
+    points: int = option(16384, low=64, high=200_000)  # of a scan, in or near the image
 
     def __post_init__(self) -> None:
-        """Raises InputError for values that do not fit each other."""
+        """Raises InputError for a size that does not fit."""
         if any(side % 32 for side in self.size):
             raise InputError(f"flow.size {self.size} must be multiples of 32 pixels; the ResNet halves it five times")
-        if self.raster.channels != RASTER_CHANNELS:
-            raise InputError(f"flow.raster.channels must be {RASTER_CHANNELS}, what a drawn scan has")
-        if (self.image.dim, self.image.fine_dim) != (self.raster.dim, self.raster.fine_dim):
-            raise InputError("flow.image and flow.raster must have equal dim and fine_dim: they are compared")
-        if self.image.fine_stride != 4 or self.raster.fine_stride != 4:
-            raise InputError("flow.image and flow.raster must have fine_stride 4")
+
+    @property
+    def image(self) -> ImageEncoderConfig:
+        """The encoder of images."""
+        return self._encoder(self.channels)
+
+    @property
+    def raster(self) -> ImageEncoderConfig:
+        """The encoder of drawn scans."""
+        return self._encoder(RASTER_CHANNELS)
+
+    def _encoder(self, channels: int) -> ImageEncoderConfig:
+        return ImageEncoderConfig(channels, "basic", self.layers, self.width, norm="group", dim=self.coarse_dim,
+                                  fine_dim=self.fine_dim, fine_stride=4)
 
 
 def preset(name: str) -> NetworkConfig:
