@@ -35,23 +35,38 @@ KEPT_BACK = {  # folder below DATA, and frames
     "other rigs": ("rigs", None),
 }
 SYNTHETIC = "synthetic, unseen worlds"
-HEAD = ("method", "pairs", "RRE median", "p90", "RTE median", "p90", "right", "wrong image", "no image", "recall",
-        "recall, wrong image")
+SOURCES = {"synthetic": SYNTHETIC, **dict(zip(("stereo", "drive", "rigs"), KEPT_BACK, strict=True))}
+HEAD = ("method", "pairs", "RRE median", "p90", "RTE median", "p90", "right", "wrong image", "no image", "very right",
+        "wrong image", "recall", "recall, wrong image")
+ASKED = {"A": "A", "B": "B", "C": "C", "C50": "C", "D": "D"}  # what is measured, and by which protocol
+OFF_BY = {"C": (10.0, 0.25), "C50": (10.0, 0.5)}  # deg, m
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A source by a protocol with one set of weights; none: refine alone."""
+    """A source by one of ASKED with one set of weights, beside refine alone; none: that only."""
 
     source: str
-    protocol: str
+    asked: str
     name: str
     weights: Path
 
     @property
     def folder(self) -> Path:
         """Where it is measured."""
-        return OUT / self.name / self.source.replace(", ", "_").replace(" ", "_") / self.protocol
+        return OUT / self.name / self.source.replace(", ", "_").replace(" ", "_") / self.asked
+
+    @property
+    def protocol(self) -> str:
+        """By which it is measured."""
+        return ASKED[self.asked]
+
+    @property
+    def title(self) -> str:
+        """Of its table."""
+        bounds = OFF_BY.get(self.asked)
+        off = "" if bounds is None else f", up to {bounds[0]:g} deg and {100 * bounds[1]:g} cm off"
+        return f"{self.source}, protocol {self.protocol}{off} ({_limits(self.protocol)})"
 
 
 def main() -> None:
@@ -59,13 +74,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path, help="folder with compact/ and rigs/")
     parser.add_argument("weights", nargs="*", metavar="NAME=FILE", help="sets of weights; refine alone is always there")
-    parser.add_argument("--protocols", default="ABCD")
+    parser.add_argument("--protocols", default=",".join(ASKED), help="with commas between; C50: C from 10 deg / 50 cm")
+    parser.add_argument("--sources", default=",".join(SOURCES), help="with commas between")
     parser.add_argument("--only-table", action="store_true")
     asked = parser.parse_args()
     named = [(name, Path(file)) for name, _, file in (one.partition("=") for one in asked.weights)]
-    sets = [("refine", Path("none")), *named]
-    cells = [Cell(source, protocol, name, file) for source in (SYNTHETIC, *KEPT_BACK) for protocol in asked.protocols
-             for name, file in sets]
+    cells = [Cell(SOURCES[source], protocol, name, file) for protocol in asked.protocols.split(",")
+             for source in asked.sources.split(",") for name, file in named or [("refine", Path("none"))]]
     with joined_world("auto") as world:
         if not asked.only_table:
             measure(cells, asked.data, world)
@@ -83,20 +98,26 @@ def measure(cells: list[Cell], data: Path, world: World) -> None:
         distributed.barrier()
     for cell in cells:
         source, chosen = _opened(cell.source, data)
-        evaluate(Wanted(source, chosen, cell.protocol, cell.folder, cell.weights), world, lambda *_: None)
+        evaluate(Wanted(source, chosen, cell.protocol, cell.folder, cell.weights,
+                        bounds=OFF_BY.get(cell.asked, OFF_BY["C"])), world, lambda *_: None)
         if world.is_first:
-            print(f"{cell.source}, protocol {cell.protocol}, {cell.name}", flush=True)
+            print(f"{cell.title}, {cell.name}", flush=True)
 
 
 def table(cells: list[Cell]) -> Iterator[str]:
     """Lines of Markdown: a table for each source and protocol, of what has been measured."""
-    for source, protocol in dict.fromkeys((cell.source, cell.protocol) for cell in cells):
-        lines = [line for cell in cells if (cell.source, cell.protocol) == (source, protocol) for line in _rows(cell)]
+    for title in dict.fromkeys(cell.title for cell in cells):
+        lines = [line for cell in cells if cell.title == title for line in _rows(cell)]
         if lines:
-            degrees, metres = PROTOCOLS[protocol].limits[0]
-            yield f"\n### {source}, protocol {protocol} (right: {degrees:g} deg, {metres:g} m)\n"
+            yield f"\n### {title}\n"
             yield f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}"
-            yield from dict.fromkeys(lines)  # refine alone stands in several of C's cells, always with the same figures
+            yield from dict.fromkeys(lines)  # refine alone stands in several cells, always with the same figures
+
+
+def _limits(protocol: str) -> str:
+    """What counts as right, and as very right."""
+    (degrees, metres), (few, near) = PROTOCOLS[protocol].limits
+    return f"right: {degrees:g} deg, {metres:g} m; very right: {few:g} deg, {near:g} m"
 
 
 def _opened(name: str, data: Path) -> tuple[Source, list[int]]:
@@ -119,6 +140,7 @@ def _rows(cell: Cell) -> Iterator[str]:
         title = method.replace("network", cell.name)
         values = [_number(one[error][part]) for error in ("rre_deg", "rte_m") for part in ("median", "p90")]
         percent = [_percent(share[key]) for key in ("right", "wrong", "image_free")]
+        percent += [_percent(list(images[image]["share_within"].values())[1]) for image in ("right", "wrong")]
         recall = [_number(share[key]) for key in ("recall_right", "recall_wrong")]
         yield f"| {' | '.join([title, str(one['pairs']), *values, *percent, *recall])} |"
 
