@@ -17,21 +17,30 @@ def read_plain(path: str | Path) -> Any:
 
     Raises InputError for a file that is missing, unreadable, larger than `MAX_BYTES`, not UTF-8 or not valid.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} is not a file; give the path of a YAML file")
+    text = _read_text(Path(path), MAX_BYTES, "a settings file")
+    return _parse_json(text, str(path)) if Path(path).suffix == ".json" else parse_yaml(text, str(path))
+
+
+def read_json(path: str | Path, max_bytes: int) -> Any:
+    """Content of a JSON file of ours, whatever its name ends in, of up to `max_bytes`; errors as `read_plain`."""
+    return _parse_json(_read_text(Path(path), max_bytes, "what crossi2p writes there"), str(path))
+
+
+def _read_text(path: Path, max_bytes: int, what: str) -> str:
+    """what: is never larger."""
     try:
+        if not path.is_file():
+            raise InputError(f"{path} is not a file; give the path of a YAML file")
         with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(max_bytes + 1)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}; check its permissions") from error
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{path} is larger than {MAX_BYTES // 1024} KiB; a settings file is never that large")
+    if len(data) > max_bytes:
+        raise InputError(f"{path} is larger than {max_bytes // 1024} KiB; {what} is never that large")
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file (byte {error.start} is not UTF-8); give a YAML file") from error
-    return _parse_json(text, str(path)) if path.suffix == ".json" else parse_yaml(text, str(path))
 
 
 def parse_yaml(text: str, where: str) -> Any:

@@ -14,7 +14,7 @@ from crossi2p_core.geometry import se3
 from crossi2p_core.monitor.config import MonitorConfig
 from crossi2p_core.monitor.evidence import Evidence, cannot_tell, evidence_of
 from crossi2p_core.monitor.state_file import read_watch, write_watch
-from crossi2p_core.monitor.states import MISFITS, State
+from crossi2p_core.monitor.states import MISFITS, State, differs
 from crossi2p_core.monitor.watch import Said, Watch
 from crossi2p_core.types import Registration
 
@@ -51,7 +51,7 @@ def test_a_move_is_suspected_told_and_stays_told() -> None:
     assert se3.rotation_error_deg(seen.T, se3.exp_se3(TURN) @ T) < 0.15 and 13 <= seen.frames <= 16
     xi = se3.log_se3(se3.exp_se3(TURN) @ T @ se3.inverse(seen.T))
     assert xi @ np.linalg.solve(seen.covariance, xi) < 4.5**2
-    with pytest.raises(InputError, match="no frame tells"):
+    with pytest.raises(InputError, match="no frames tell"):
         Watch(T).where()
 
 
@@ -94,13 +94,36 @@ def test_frames_that_show_enough_and_fit_nowhere_are_suspicious() -> None:
     said = [watch.observe(Evidence(str(i), None, None, "nothing fits", misfit=True)) for i in range(30)]
     assert said[MISFITS - 2].state is State.CALIBRATED and said[MISFITS - 1].state is State.SUSPECT
     assert said[-1].state is State.SUSPECT and said[-1].since is None and "search farther" in said[-1].words
+    drive(watch, 10, TURN, seed=1)
+    for number in range(MISFITS):
+        watch.observe(Evidence(str(number), None, None, "nothing fits", misfit=True))
+    with pytest.raises(InputError, match="no frames tell"):  # what was known before says nothing any more
+        watch.where()
 
 
-def test_doubts_alone_raise_an_alarm() -> None:
+@pytest.mark.parametrize(("degrees", "sigmas", "told"), [(1.0, 1.0, True), (0.2, 1.0, False), (1.0, 20.0, False)])
+def test_another_calibration_differs_if_that_matters_and_is_no_accident(degrees: float, sigmas: float,
+                                                                        told: bool) -> None:
+    other = se3.exp_se3(degrees * TURN) @ T
+    assert differs(other, np.diag((0.1 * sigmas * SIGMA)**2), T, MonitorConfig()) is told
+
+
+def test_doubts_alone_raise_an_alarm_but_tell_no_amount() -> None:
     watch = Watch(T)
     drive(watch, 20)
     said = drive(watch, 15, seed=1, doubt=0.35)
-    assert said[-1].state is State.DECALIBRATED
+    assert said[-1].state is State.DECALIBRATED and said[-1].since is None and math.isnan(said[-1].moved[0])
+    assert said[-1].words == "off, by an amount that the frames leave open" and said[-1].doubted == "1-0"
+    with pytest.raises(InputError, match="no frames tell"):
+        watch.where()
+
+
+@pytest.mark.parametrize("frames", [20, 100])
+def test_an_alarm_of_an_hour_goes_as_soon_as_one_of_a_minute(frames: int) -> None:
+    watch = Watch(T)
+    drive(watch, frames, doubt=0.35)
+    assert watch.state is State.DECALIBRATED
+    assert drive(watch, 20, seed=2)[-1].state is State.CALIBRATED
 
 
 def registration(status: str, convincing: bool, covariance: np.ndarray | None = None) -> Registration:
@@ -143,6 +166,7 @@ def test_the_state_of_another_calibration_does_not_count(tmp_path: Path, capsys:
 @pytest.mark.parametrize("change", [
     {"format": "other"}, {"T_cam_lidar": [[1, 2], [3, 4]]}, {"state": "fine"}, {"frames": "many"}, {"evidence": 3},
     {"evidence": [{"name": "a", "xi": [1, 2], "covariance": []}]}, {"doubts": None}, {"calm": []},
+    {"doubts": math.inf}, {"doubts": math.nan}, {"doubts": -1.0}, {"calm": math.inf}, {"frames": -1}, {"misfits": 1.5},
     {"evidence": [{"name": "a", "xi": [0] * 6, "covariance": (-np.eye(6)).tolist()}]}])
 def test_a_damaged_state_is_refused_in_words(change: dict, tmp_path: Path) -> None:
     watch, path = Watch(T), tmp_path / "watch.json"
@@ -154,5 +178,23 @@ def test_a_damaged_state_is_refused_in_words(change: dict, tmp_path: Path) -> No
 
 def test_a_state_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot write the watch's state"):
+    with pytest.raises(InputError, match="the state of the watch is not kept: cannot write"):
         write_watch(tmp_path / "file" / "watch.json", Watch(T))
+
+
+@pytest.mark.parametrize("name", ["watch.json", "watch.state"])
+def test_the_largest_window_is_read_again(name: str, tmp_path: Path) -> None:
+    config = MonitorConfig(window=500)
+    watch, rng = Watch(T, config), np.random.default_rng(0)
+    for number in range(500):
+        spread = np.diag(SIGMA) @ rng.normal(size=(6, 6))
+        covariance = spread @ spread.T + np.diag(SIGMA**2)
+        watch._test.take(Evidence(f"2011_09_26_drive_0001_sync/{number:010}", SIGMA, covariance))
+    write_watch(tmp_path / name, watch)
+    again = read_watch(tmp_path / name, T, config)
+    assert again is not None and again.to_dict()["evidence"] == watch.to_dict()["evidence"]
+
+
+def test_a_window_that_could_never_hold_enough_is_refused() -> None:
+    with pytest.raises(InputError, match=r"least_frames \(10\) is more than the window \(5\)"):
+        MonitorConfig(least_frames=10, window=5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..config import option
+from ..errors import InputError
 
 
 @dataclass(frozen=True)
@@ -22,3 +23,9 @@ class MonitorConfig:
     blind_after: int = option(20, low=1, high=10_000)  # frames in a row without a usable one before nothing is known
     calm: int = option(10, low=1, high=500)  # usable frames without suspicion before an alarm is taken back
     repair_frames: int = option(10, low=3, high=200)  # usable ones after the move that a repair rests on
+
+    def __post_init__(self) -> None:
+        """Raise InputError for what could never be said."""
+        if self.least_frames > self.window:
+            raise InputError(f"least_frames ({self.least_frames}) is more than the window ({self.window}) holds, so "
+                             "nothing would ever be said; lower the one or raise the other")

@@ -14,6 +14,12 @@ SHARE = 0.5  # neighbouring frames see the same things: each counts half
 MOST = 2.0  # and none more than this
 
 
+def doubt_threshold(false_alarms: float) -> float:
+    """The sum of log likelihood ratios that is exceeded so often per frame: Page's test takes 1/p frames or more to
+    exceed log(1/p) (Lorden, "Procedures for reacting to a change in distribution", 1971)."""
+    return math.log(1 / false_alarms)
+
+
 def log_ratio(doubt: float) -> float:
     """Log likelihood of a doubt where the calibration is off, over that where it is good; a share, and bounded."""
     inside = min(max(doubt, 1e-3), 1 - 1e-3)
@@ -21,9 +27,14 @@ def log_ratio(doubt: float) -> float:
     return min(MOST, max(-MOST, SHARE * ratio))
 
 
-def pages_sum(before: float, doubt: float) -> float:
-    """The sum after a frame, never below 0; a frame without a doubt (NaN) changes nothing."""
-    return before if math.isnan(doubt) else max(0.0, before + log_ratio(doubt))
+def pages_sum(before: float, doubt: float, most: float = math.inf) -> float:
+    """The sum after a frame, never below 0 nor above `most`; a frame without a doubt (NaN) changes nothing."""
+    return before if math.isnan(doubt) else min(most, max(0.0, before + log_ratio(doubt)))
+
+
+def most_doubt(false_alarms: float) -> float:
+    """Where the sum ends: an alarm that has lasted for an hour shall not need another hour of good frames."""
+    return doubt_threshold(false_alarms) + MOST
 
 
 def _log_beta(x: float, a: float, b: float) -> float:

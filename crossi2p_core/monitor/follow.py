@@ -1,4 +1,7 @@
-"""Frames of a drive in, the watch's word out, and where it says so a new calibration: what command and node share."""
+"""Frames of a drive in, the watch's word out, and where it says so a new calibration from them: what the command does.
+
+The node, which has answers instead of frames to go by, repairs by its own rule (`crossi2p_ros.repair`).
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,14 @@ from ..errors import InputError
 from ..registrar import Registrar
 from ..types import Prior, Registration, Sample
 from .evidence import Evidence, cannot_tell, evidence_of
-from .states import State
+from .states import State, differs
 from .watch import Said, Watch
 
 Array = np.ndarray
 Policy = Literal["report", "propose", "apply"]
 SIGMAS, LEAST_DEG, LEAST_M = 3.0, 1.0, 0.10  # of what is searched for a repair, and its bounds at least
 MOST_FRAMES = 4  # times repair_frames: how many of the newest are kept
-TRY_AGAIN = 5  # usable frames after a repair that came to nothing
+TRY_AGAIN = 5  # frames at least until a repair that came to nothing is tried again, or half as many as it had
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Follower:
         self.watch, self.policy = watch, policy
         self._registrar, self._config = registrar, config or CalibrateConfig()
         self._samples: deque[Sample] = deque(maxlen=MOST_FRAMES * watch.config.repair_frames)
-        self._wait = 0  # usable frames until a repair is tried again
+        self._wait = 0  # frames that show enough until a repair is tried again
         self._again_at = 0  # frames since the move at which a repair is made again; 0: never
         self._proposed = False
 
@@ -90,44 +93,63 @@ class Follower:
 
     def _follow(self, evidence: Evidence) -> Followed:
         said = self.watch.observe(evidence)
-        self._wait -= evidence.usable
-        self._proposed &= said.state is State.DECALIBRATED
-        # 1. is there something to repair, and enough to do it with?
-        again = 0 < self._again_at <= len(self._samples)
-        samples = list(self._samples) if again else self._since(said.since)
-        if not (again or self._is_off(said)) or len(samples) < self.watch.config.repair_frames:
+        self._wait -= evidence.usable or evidence.misfit
+        off = self._is_off(said)
+        self._proposed &= off
+        # 1. is there something to repair, or to repair again, and enough to do it with?
+        settled = said.state in (State.CALIBRATED, State.REPAIRED)
+        again = settled and 0 < self._again_at <= len(self._samples)
+        samples = list(self._samples) if again else self._since(said)
+        tells = evidence.usable or self.watch.standing.lost  # a frame that fits nowhere may be the first after a move
+        if not tells or not (again or off) or len(samples) < self.watch.config.repair_frames:
             return Followed(said)
         if self.policy == "report" or self._proposed or self._wait > 0:
             return Followed(said)
         # 2. what these frames say together
-        self._wait, self._again_at = TRY_AGAIN, 2 * self._again_at
+        self._wait, self._again_at = max(TRY_AGAIN, len(samples) // 2), 2 * self._again_at
         try:
             found = calibrate(Read(tuple(samples), ()), self._start(), self._registrar, self._config, lambda *_: None)
         except InputError as error:
             return Followed(said, failed=f"no repair: {error}")
-        if found.verdict.status != "ok":
-            return Followed(said, failed=f"no repair that one can trust: {found.verdict.reason}")
-        # 3. in use from now on, or told
+        # 3. in use from now on, or told, or of no use
+        if failed := self._why_not(found, again):
+            return Followed(said, failed=failed)
         return Followed(said, self._take(found, samples))
 
     def _is_off(self, said: Said) -> bool:
         """The camera has moved, or nothing fits any more where a network could find out where it is."""
-        lost = said.state is State.SUSPECT and said.since is None
-        return said.state is State.DECALIBRATED or (lost and self._registrar.has_network)
+        if self.watch.standing.lost:
+            return self._registrar.has_network
+        return said.state is State.DECALIBRATED
 
-    def _since(self, first: str | None) -> list[Sample]:
-        """The frames kept since the move; all of them where nobody knows when that was."""
-        names = [sample.name for sample in self._samples]
+    def _since(self, said: Said) -> list[Sample]:
+        """The frames kept since the move, or since the first doubts; where nothing fits any more, those that do not;
+        all of them where nobody knows."""
+        if self.watch.standing.lost:
+            return list(self._samples)[-self.watch.standing.misfits:]
+        names, first = [sample.name for sample in self._samples], said.since or said.doubted
         return list(self._samples)[names.index(first) if first in names else 0:]
 
     def _start(self) -> Prior | None:
         """Where the frames see the camera, and how far about it to search; None: nobody knows."""
+        if self.watch.standing.lost:
+            return None
         try:
             seen = self.watch.where()
-        except InputError:
-            return None
+        except InputError:  # they do not tell, so it has not gone far
+            return Prior(self.watch.T_in_use, LEAST_DEG, LEAST_M)
         degrees, metres = sigmas(seen.covariance, seen.T)
         return Prior(seen.T, max(LEAST_DEG, SIGMAS * degrees), max(LEAST_M, SIGMAS * metres))
+
+    def _why_not(self, found: Calibration, again: bool) -> str:
+        """Why what was found takes no one's place, empty where it may. again: in place of an earlier repair, which it
+        need not differ from."""
+        if found.verdict.status != "ok":
+            return f"no repair that one can trust: {found.verdict.reason}"
+        if again or differs(found.T_cam_lidar, found.covariance, self.watch.T_in_use, self.watch.config):
+            return ""
+        return (f"no repair: {len(found.used)} frames together find nothing better than the calibration in use; perhaps"
+                " it is not the camera's place that is wrong: see intrinsics, stamps and the time offset")
 
     def _take(self, found: Calibration, samples: list[Sample]) -> Repair:
         """Apply or propose what was found in these frames."""

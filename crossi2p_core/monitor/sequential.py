@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .config import MonitorConfig
-from .doubts import pages_sum
+from .doubts import most_doubt, pages_sum
 from .evidence import Evidence
 
 Array = np.ndarray
@@ -32,7 +32,7 @@ class Reading:
     score: the highest squared deviation in sigmas, over all beginnings. since: how many usable frames ago that one is,
     0 without any. xi: (6,) mean deviation since then, covariance: (6, 6) of it, the floor in it. usable: frames in the
     window that tell something. bounds: (degrees, metres) within which the deviation over the whole window stays, 99 of
-    100 times; infinite without evidence. doubts: Page's sum of the doubts.
+    100 times; infinite without evidence. doubts: Page's sum of the doubts; doubted: usable frames since it was last 0.
     """
 
     score: float
@@ -42,6 +42,7 @@ class Reading:
     usable: int
     bounds: tuple[float, float]
     doubts: float = 0.0
+    doubted: int = 0
 
     @property
     def turned_deg(self) -> float:
@@ -61,7 +62,8 @@ class SequentialTest:
         self._lengths = [length for length in LENGTHS if length <= config.window]
         self._floor = np.diag([math.radians(config.floor_deg) ** 2] * 3 + [config.floor_m**2] * 3)
         self._alike = config.alike
-        self.doubts = 0.0
+        self._most_doubt = most_doubt(config.false_alarms)
+        self.doubts, self._doubted = 0.0, 0
         self._kept: deque[Evidence] = deque(maxlen=config.window)
 
     @property
@@ -72,14 +74,19 @@ class SequentialTest:
     def forget(self) -> None:
         """Nothing from before counts: another calibration is in use."""
         self._kept.clear()
-        self.doubts = 0.0
+        self.doubts, self._doubted = 0.0, 0
 
     def observe(self, evidence: Evidence) -> Reading:
         """The test with one more frame."""
+        self.take(evidence)
+        return self.read()
+
+    def take(self, evidence: Evidence) -> None:
+        """Take a frame in, and say nothing."""
         if evidence.usable:
             self._kept.append(evidence)
-            self.doubts = pages_sum(self.doubts, evidence.doubt)
-        return self.read()
+            self.doubts = pages_sum(self.doubts, evidence.doubt, self._most_doubt)
+            self._doubted = self._doubted + 1 if self.doubts else 0
 
     def read(self) -> Reading:
         """The test as it stands."""
@@ -96,7 +103,8 @@ class SequentialTest:
         # 2. the beginning that explains most, and what the whole window leaves possible
         best = int(np.argmax(scores))
         whole = means[-1] if lengths[-1] == count else self._mean(xi, information)
-        return Reading(scores[best], lengths[best], *means[best], count, _bounds(*whole), self.doubts)
+        return Reading(scores[best], lengths[best], *means[best], count, _bounds(*whole), self.doubts,
+                       min(self._doubted, count))
 
     def _mean(self, xi: Array, information: Array) -> tuple[Array, Array]:
         """(6,) robust mean of (n, 6) deviations with (n, 6, 6) information, and its (6, 6) covariance: frames resemble

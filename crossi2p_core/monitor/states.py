@@ -6,12 +6,18 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
+
+from ..geometry import se3
 from .config import MonitorConfig
+from .doubts import doubt_threshold
 from .evidence import Evidence
 from .sequential import Reading
 
+Array = np.ndarray
 SUSPICIOUS = 1e-2  # false alarms per frame at which suspicion begins
 MISFITS = 10  # frames in a row that show enough, and nothing fits
+SAME = 4.1  # sigmas of six numbers together that 99 of 100 stay within (chi-square, 6 degrees)
 
 
 class State(str, Enum):
@@ -35,6 +41,11 @@ class Standing:
     blind: int = 0
     misfits: int = 0
 
+    @property
+    def lost(self) -> bool:
+        """Nothing fits near the calibration in use: what was known of where the camera is says nothing any more."""
+        return self.misfits >= MISFITS
+
 
 def score_threshold(false_alarms: float) -> float:
     """The test's score that is exceeded so often per frame while nothing has moved.
@@ -45,10 +56,19 @@ def score_threshold(false_alarms: float) -> float:
     return 10.5 + 7.5 * math.log10(1 / false_alarms)
 
 
-def doubt_threshold(false_alarms: float) -> float:
-    """The sum of doubts' likelihood ratios that is exceeded so often: Page's test takes 1/p frames or more to exceed
-    log(1/p) (Lorden, "Procedures for reacting to a change in distribution", 1971)."""
-    return math.log(1 / false_alarms)
+def is_measured(reading: Reading, config: MonitorConfig, false_alarms: float = SUSPICIOUS) -> bool:
+    """The frames tell by how much the camera has moved, and since when: the deviation is no accident, and large enough
+    to matter. Doubts alone do not."""
+    rate = max(false_alarms, config.false_alarms)
+    return _matters(reading.xi, config) and reading.score > score_threshold(rate)
+
+
+def differs(T: Array, covariance: Array, T_in_use: Array, config: MonitorConfig) -> bool:
+    """Another calibration T (4, 4) with its covariance (6, 6) is not the one in use (4, 4) over again: what lies
+    between them is no accident, and large enough to matter. Only then is there something to be repaired."""
+    xi = se3.log_se3(T @ se3.inverse(T_in_use))
+    floor = [math.radians(config.floor_deg) ** 2] * 3 + [config.floor_m**2] * 3
+    return _matters(xi, config) and float(xi @ np.linalg.solve(covariance + np.diag(floor), xi)) > SAME**2
 
 
 def next_standing(before: Standing, reading: Reading, evidence: Evidence, config: MonitorConfig) -> Standing:
@@ -81,10 +101,14 @@ def _follow(state: State, alarm: bool, suspicious: bool, calm: int, reading: Rea
 
 
 def _moved(reading: Reading, false_alarms: float, config: MonitorConfig) -> bool:
-    """The deviation is no accident, and large enough to matter, half of what is to be found; or the frames' doubts
-    cannot be one."""
-    matters = reading.turned_deg > 0.5 * config.least_deg or reading.shifted_m > 0.5 * config.least_m
-    return (matters and reading.score > score_threshold(false_alarms)) or reading.doubts > doubt_threshold(false_alarms)
+    """The deviation is no accident, and large enough to matter; or the frames' doubts cannot be one."""
+    return is_measured(reading, config, false_alarms) or reading.doubts > doubt_threshold(false_alarms)
+
+
+def _matters(xi: Array, config: MonitorConfig) -> bool:
+    """A deviation (6,) of at least half of what is to be found."""
+    return bool(np.degrees(np.linalg.norm(xi[:3])) > 0.5 * config.least_deg
+                or np.linalg.norm(xi[3:]) > 0.5 * config.least_m)
 
 
 def _within(reading: Reading, config: MonitorConfig) -> bool:

@@ -14,7 +14,7 @@ from ..geometry import se3
 from .config import MonitorConfig
 from .evidence import Evidence
 from .sequential import Reading, SequentialTest
-from .states import MISFITS, Standing, State, next_standing
+from .states import Standing, State, is_measured, next_standing
 
 Array = np.ndarray
 FORMAT = "crossi2p watch 1"
@@ -33,7 +33,8 @@ class Seen:
 @dataclass(frozen=True)
 class Said:
     """After a frame. state: and `before` it. words: what is known, for people. reading: of the test. since: the name of
-    the first frame after the move, where there is one. moved: (degrees, metres), NaN where unknown."""
+    the first frame after the move, where the frames tell. moved: (degrees, metres), NaN where unknown. doubted: the
+    name of the first frame of those whose doubts have added up, where there is one."""
 
     name: str
     state: State
@@ -42,6 +43,7 @@ class Said:
     reading: Reading
     since: str | None
     moved: tuple[float, float]
+    doubted: str | None = None
 
     @property
     def changed(self) -> bool:
@@ -71,16 +73,19 @@ class Watch:
         reading = self._test.observe(evidence)
         self.standing = next_standing(self.standing, reading, evidence, self.config)
         moved, since = (math.nan, math.nan), None
-        if self.state in (State.SUSPECT, State.DECALIBRATED) and self.standing.misfits < MISFITS and reading.since:
+        off = self.state in (State.SUSPECT, State.DECALIBRATED) and not self.standing.lost
+        if off and is_measured(reading, self.config):
             moved, since = (reading.turned_deg, reading.shifted_m), self._test.kept[-reading.since].name
-        said = Said(evidence.name, self.state, before, "", reading, since, moved)
+        doubted = self._test.kept[-reading.doubted].name if reading.doubted else None
+        said = Said(evidence.name, self.state, before, "", reading, since, moved, doubted)
         return replace(said, words=_in_words(said, self.standing, evidence, self.config))
 
     def where(self) -> Seen:
-        """Where the frames since the move see the camera. Raises InputError where no frame tells."""
+        """Where the frames since the move see the camera. Raises InputError where they do not tell: there are none,
+        nothing fits any more, or they may as well see it where it was."""
         reading = self._test.read()
-        if not reading.since:
-            raise InputError("no frame tells where the camera is by now; show it more")
+        if self.standing.lost or not is_measured(reading, self.config):
+            raise InputError("no frames tell where the camera is by now; show it more")
         return Seen(se3.exp_se3(reading.xi) @ self.T_in_use, reading.covariance, reading.since)
 
     def accept(self, T_in_use: Array, repaired: bool = True) -> None:
@@ -104,12 +109,13 @@ class Watch:
             raise InputError("this is no state of a watch; remove the file, and the watch begins anew")
         try:
             watch = cls(np.array(told["T_cam_lidar"], dtype=np.float64), config)
-            watch.frames = int(told["frames"])
-            watch.standing = Standing(State(told["state"]), *(int(told[name]) for name in ("calm", "blind", "misfits")))
+            watch.frames = _count(told, "frames")
+            counts = (_count(told, name) for name in ("calm", "blind", "misfits"))
+            watch.standing = Standing(State(told["state"]), *counts)
             for each in told["evidence"]:
-                watch._test.observe(_evidence(each))
-            watch._test.doubts = float(told["doubts"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+                watch._test.take(_evidence(each))
+            watch._test.doubts = _doubts(told["doubts"])
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"the state of the watch is damaged ({type(error).__name__}: {error}); remove the file, "
                              "and the watch begins anew") from error
         return watch
@@ -118,6 +124,20 @@ class Watch:
 def _plain(values: Array | None) -> list[Any]:
     assert values is not None  # what cannot tell is not kept
     return values.tolist()
+
+
+def _count(told: Mapping[str, Any], name: str) -> int:
+    number = told[name]
+    if not isinstance(number, int) or number < 0:
+        raise ValueError(f"{name} must be a whole number, 0 or more")
+    return number
+
+
+def _doubts(told: Any) -> float:
+    doubts = float(told)
+    if not 0 <= doubts < math.inf:  # NaN is neither
+        raise ValueError("doubts must be a finite number, 0 or more")
+    return doubts
 
 
 def _evidence(told: Mapping[str, Any]) -> Evidence:
@@ -137,10 +157,11 @@ def _in_words(said: Said, standing: Standing, evidence: Evidence, config: Monito
         return f"{within} (99 %, {reading.usable} frames)"
     if said.state is State.DECALIBRATED:
         return amount if said.since else "off, by an amount that the frames leave open"
+    if said.state is State.SUSPECT and standing.lost:
+        return (f"{standing.misfits} frames in a row show enough, and nothing fits near the calibration in use: search "
+                "farther, or from scratch")
     if said.state is State.SUSPECT:
-        return f"perhaps {amount}" if said.since else (
-            f"{standing.misfits} frames in a row show enough, and nothing fits near the calibration in use: search "
-            "farther, or from scratch")
+        return f"perhaps {amount}" if said.since else "perhaps off, by an amount that the frames leave open"
     if standing.blind >= config.blind_after:
         return f"cannot tell: {standing.blind} frames in a row say nothing; the last: {evidence.reason}"
     if reading.usable < config.least_frames:
