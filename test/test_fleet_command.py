@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from command_line import assert_refused, crossi2p
 
+from crossi2p_core import weights
 from crossi2p_core.calibration_file import read_calibration
 from crossi2p_core.commands import fleet
 from crossi2p_core.commands.fleet import calibrate_fleet
@@ -85,20 +86,67 @@ def test_what_is_done_is_not_done_again(done: tuple[list[dict], Path], settings:
     assert asked[1:] == VEHICLES
 
 
+def calibrated(rig: Rig, status: str = "ok") -> dict:
+    """Instead of `calibrate_rig`: the files that a fleet looks for, and a record."""
+    assert rig.out is not None
+    Path(rig.out).mkdir(parents=True, exist_ok=True)
+    (Path(rig.out) / "report.json").write_text("{}")
+    return {"cameras": [{"name": "camera", "status": status, "reason": "fits"}]}
+
+
+def test_a_camera_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = iter(["failed", "ok"])
+    monkeypatch.setattr(fleet, "calibrate_rig", lambda rig: calibrated(rig, next(told)))
+    for status in ("failed", "ok", "ok"):  # the third is kept
+        assert [row["status"] for row in calibrate_fleet([Rig("drive")], tmp_path)] == [status]
+
+
+def test_other_weights_of_the_package_are_another_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, network = [], tmp_path / "light.safetensors"
+    monkeypatch.setattr(fleet, "calibrate_rig", lambda rig: asked.append(rig.source) or calibrated(rig))
+    monkeypatch.setattr(weights, "SHIPPED", network)
+    for number, content in enumerate((b"one", b"one", b"another")):
+        network.write_bytes(content)
+        os.utime(network, ns=(number, number))
+        calibrate_fleet([Rig("drive")], tmp_path / "out")
+    assert len(asked) == 2
+
+
+def test_a_row_that_cannot_be_kept_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "calibrate_rig", calibrated)
+    (tmp_path / "drive" / fleet.ROW).mkdir(parents=True)
+    rows = calibrate_fleet([Rig("drive"), Rig("other")], tmp_path)
+    assert [row["status"] for row in rows] == ["failed", "ok"] and fleet.ROW in rows[0]["reason"]
+
+
+def fated(name: str, rig: Rig) -> list[dict]:
+    """Instead of `rows_of`, in a process: the first is killed as the kernel does where memory ends."""
+    if name == "a":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [fleet._row(name, rig, {"name": "", "status": "ok", "reason": "lives"})]
+
+
+def test_a_process_that_dies_takes_no_other_vehicle_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "rows_of", fated)
+    rows = calibrate_fleet([Rig(name) for name in "abcd"], tmp_path, jobs=2)
+    assert [row["status"] for row in rows] == ["failed", "ok", "ok", "ok"]
+    assert "its process ended" in rows[0]["reason"]
+
+
+def test_one_of_a_fleet_is_a_fleet_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "calibrate_rig", calibrated)
+    for options in (("--jobs", 4), ("--ray", "local")):
+        out = tmp_path / options[0]
+        assert crossi2p("calibrate", "drive", *options, "--out", out).code == 0
+        assert (out / "drive" / "report.json").is_file() and (out / "fleet.csv").is_file()
+
+
 def test_another_recording_at_the_same_path_is_another_vehicle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drive = tmp_path / "drive"
     drive.mkdir()
     (drive / "0.bag").write_bytes(b"monday")
     asked = []
-
-    def calibrated(rig: Rig) -> dict:
-        asked.append(rig.source)
-        assert rig.out is not None
-        Path(rig.out).mkdir(parents=True, exist_ok=True)
-        (Path(rig.out) / "report.json").write_text("{}")
-        return {"cameras": [{"name": "camera", "status": "ok", "reason": "fits"}]}
-
-    monkeypatch.setattr(fleet, "calibrate_rig", calibrated)
+    monkeypatch.setattr(fleet, "calibrate_rig", lambda rig: asked.append(rig.source) or calibrated(rig))
     for _ in range(2):
         calibrate_fleet([Rig(str(drive))], tmp_path / "out")
     assert len(asked) == 1
@@ -171,7 +219,6 @@ def test_vehicles_of_one_name_get_folders_of_their_own(tmp_path: Path) -> None:
 def test_what_is_wrong_for_all_is_refused(settings: Path, tmp_path: Path) -> None:
     assert_refused(crossi2p("calibrate", *VEHICLES), "--out")
     assert_refused(crossi2p("calibrate", *VEHICLES, "--out", tmp_path, "--search", "x"), "--search x")
-    assert_refused(crossi2p("calibrate", VEHICLES[0], "--jobs", 2), "--jobs")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed here")

@@ -70,17 +70,15 @@ def calibrate(
     Into --out: extrinsic.yaml, a URDF joint, a static_transform_publisher command, Autoware's and Kalibr's forms,
     before/after pictures and report.html; one folder per camera where there are several.
 
-    Several recordings: a folder per vehicle, and fleet.csv and fleet.json with a row for each. What is there already is
-    not done again; a recording that cannot be used is a row that says why.
+    Several recordings, or one with --jobs or --ray: a folder per vehicle, and fleet.csv and fleet.json with a row for
+    each. What is there already is not done again; a recording that cannot be used is a row that says why.
 
     Exit code: 0 ok or uncertain; 1 one failed; 2 the input cannot be used.
     """
     rigs = [Rig(source, frames, cameras, init, search, perturb, seed, from_scratch, _text(weights),
                 _text(config), _text(out), camera_frame, lidar_frame, device, accumulate) for source in sources]
-    if len(rigs) > 1:
+    if len(rigs) > 1 or (out is not None and (jobs > 1 or ray is not None)):  # bags/* may be one
         _fleet(rigs, out, jobs, ray, as_json)
-    if jobs > 1 or ray is not None:
-        raise InputError("--jobs and --ray are for several recordings: one is calibrated in one process")
     from ..calibrate.report import in_words
 
     report = calibrate_rig(rigs[0])

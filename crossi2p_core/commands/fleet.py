@@ -14,10 +14,13 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,7 @@ from .. import atomic
 from ..errors import InputError
 from .records import plain
 from .results import file_stem
-from .rig import Rig, calibrate_rig, camera_names, read_options
+from .rig import Rig, calibrate_rig, camera_names, networks, read_options
 from .starts import init_files
 
 ROW = "row.json"  # in the folder of a vehicle
@@ -39,7 +42,7 @@ def calibrate_fleet(rigs: Sequence[Rig], out: Path, jobs: int = 1, ray: str | No
 
     jobs: processes. ray: address of a cluster, `local` for one of this machine's own, None: no Ray. Raises InputError
     where `out` cannot be written, and where Ray is asked for and not there; a vehicle that cannot be calibrated is a
-    row with its reason.
+    row with its reason. One vehicle is calibrated in this process, whatever is asked.
     """
     # 1. a folder for each, and what is done already
     read_options(rigs[0])  # what is wrong for all of them is no row
@@ -50,7 +53,8 @@ def calibrate_fleet(rigs: Sequence[Rig], out: Path, jobs: int = 1, ray: str | No
         print(f"{len(done)} of {len(fleet)} vehicles are done already", file=sys.stderr)
     # 2. the others, in any order
     work: Callable[[dict[str, Rig]], Iterator[tuple[str, list[Row]]]]
-    work = (lambda each: _on_ray(each, ray)) if ray is not None else (lambda each: _here(each, jobs))
+    work = (lambda each: _on_ray(each, ray)) if ray is not None and len(fleet) > 1 else (
+        lambda each: _here(each, jobs))
     for name, rows in work(todo):
         done[name] = rows
         print(f"{len(done)} of {len(fleet)}: {name}: {rows[0]['status']}", file=sys.stderr)
@@ -64,17 +68,16 @@ def calibrate_fleet(rigs: Sequence[Rig], out: Path, jobs: int = 1, ray: str | No
 def rows_of(name: str, rig: Rig) -> list[Row]:
     """Calibrate one vehicle; whatever goes wrong is a row."""
     try:
-        cameras = plain(calibrate_rig(rig))["cameras"]
+        rows = [_row(name, rig, camera) for camera in plain(calibrate_rig(rig))["cameras"]]
+        assert rig.out is not None
+        atomic.write_text(Path(rig.out) / ROW, json.dumps({"asked": _digest(rig), "rows": rows}, allow_nan=False))
+        return rows
     except InputError as error:
         return [_row(name, rig, {"name": "", "status": "failed", "reason": str(error)})]
     except Exception as error:  # one vehicle must not end the night's run of all others
         traceback.print_exc()
         reason = f"{type(error).__name__}: {error}; this is a defect of crossi2p, please report what stderr says"
         return [_row(name, rig, {"name": "", "status": "failed", "reason": reason})]
-    rows = [_row(name, rig, camera) for camera in cameras]
-    assert rig.out is not None
-    atomic.write_text(Path(rig.out) / ROW, json.dumps({"asked": _digest(rig), "rows": rows}, allow_nan=False))
-    return rows
 
 
 def fleet_in_words(rows: Sequence[Row], out: Path) -> str:
@@ -116,22 +119,32 @@ def _here(fleet: dict[str, Rig], jobs: int) -> Iterator[tuple[str, list[Row]]]:
     if jobs == 1 or len(fleet) < 2:
         yield from ((name, rows_of(name, rig)) for name, rig in fleet.items())
         return
-    fresh = multiprocessing.get_context("spawn")  # a forked process inherits cv2's locks but not its threads
-    with ProcessPoolExecutor(min(jobs, len(fleet)), fresh, _live_with_the_run) as pool:
+    with ThreadPoolExecutor(min(jobs, len(fleet))) as threads:
+        names = {threads.submit(_by_itself, name, rig): name for name, rig in fleet.items()}
         try:
-            names = {pool.submit(rows_of, name, rig): name for name, rig in fleet.items()}
             for finished in as_completed(names):
-                name = names[finished]
-                error = finished.exception()
-                yield name, _lost(name, fleet[name], error) if error is not None else finished.result()
-        except BaseException:  # Ctrl-C above all: the pool would see every vehicle to its end first
-            for worker in multiprocessing.active_children():
-                worker.terminate()
+                yield names[finished], finished.result()
+        except BaseException:  # Ctrl-C above all: the threads would see every vehicle to its end first
+            threads.shutdown(wait=False, cancel_futures=True)
+            while not all(each.done() for each in names):
+                for worker in multiprocessing.active_children():
+                    worker.terminate()
+                time.sleep(0.1)
             raise
 
 
+def _by_itself(name: str, rig: Rig) -> list[Row]:
+    """In a process of its own, whose death is nobody else's."""
+    fresh = multiprocessing.get_context("spawn")  # a forked process inherits cv2's locks but not its threads
+    with ProcessPoolExecutor(1, fresh, _live_with_the_run) as pool:
+        try:
+            return pool.submit(rows_of, name, rig).result()
+        except BrokenProcessPool as error:
+            return _lost(name, rig, error)
+
+
 def _live_with_the_run() -> None:
-    """In a process of the pool: it leaves Ctrl-C to the run, and ends when the run is killed."""
+    """In a process of a vehicle: it leaves Ctrl-C to the run, and ends when the run is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     run = multiprocessing.parent_process()
     assert run is not None
@@ -182,20 +195,21 @@ def _row(name: str, rig: Rig, camera: dict[str, Any]) -> Row:
 
 
 def _kept(rig: Rig) -> list[Row] | None:
-    """The rows of a vehicle that was calibrated as is asked now; None otherwise."""
+    """The rows of a vehicle that was calibrated as is asked now; None otherwise, and where a camera of it failed."""
     assert rig.out is not None
     try:
         kept = json.loads((Path(rig.out) / ROW).read_text())
         whole = kept["asked"] == _digest(rig) and (Path(rig.out) / "report.json").is_file()
-        return kept["rows"] if whole else None
+        return kept["rows"] if whole and all(row["status"] != "failed" for row in kept["rows"]) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _digest(rig: Rig) -> str:
     """Of all that is asked, the content of the files named among it, and which recording it was."""
-    asked = asdict(rig) | {name: _content(getattr(rig, name)) for name in ("config", "weights")}
+    asked = asdict(rig) | {"config": _content(rig.config)}
     asked["init"] = [_content(str(file)) for file in _inits(rig)]
+    asked["networks"] = [None if file is None else _content(str(file)) for file in networks(rig.weights)]
     asked["recorded"] = _stamps(Path(rig.source))
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
@@ -203,6 +217,12 @@ def _digest(rig: Rig) -> str:
 def _content(file: str | None) -> str | None:
     if file is None or not Path(file).is_file():
         return file
+    return _hashed(file, Path(file).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=32)
+def _hashed(file: str, _: int) -> str:
+    """Of a file's bytes, by its time: a network is as large as the fleet is long."""
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 

@@ -17,6 +17,7 @@ from ..datasets import open_source
 from ..datasets.selection import select_frames
 from ..datasets.source import RobotNames, Source
 from ..errors import InputError
+from ..weights import find_flow_weights, find_weights
 from .options import degrees_and_metres
 from .progress import progress
 from .records import plain
@@ -77,6 +78,12 @@ def read_options(rig: Rig) -> Asked:
 def camera_names(rig: Rig) -> list[str | None]:
     """As --camera lists them; one that has no name where it does not."""
     return [None] if rig.cameras is None else [*_listed(rig.cameras, "--camera", "image_02,image_03")]
+
+
+def networks(weights: str | None) -> tuple[Path | None, Path | None]:
+    """The files of both networks that a calibration uses, by --weights; None: it does without."""
+    found = find_weights(weights)
+    return found, None if found is None else find_flow_weights(None)
 
 
 def calibrate_rig(rig: Rig) -> dict[str, Any]:
