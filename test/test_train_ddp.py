@@ -43,7 +43,6 @@ def one_of_two(rank: int, out: str, port: int) -> None:
         Path(out, f"rank{rank}.json").write_text(json.dumps([trainer.gradnorm.state(), trainer.seen]))
 
 
-@pytest.mark.slow  # two processes that import torch anew
 def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
     single = Trainer(toy_config(tmp_path / "one", batch=4, **SETTINGS), toy_model(), ToyTask(), ToyExamples([13]))
     single.run()

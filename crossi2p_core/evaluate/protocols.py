@@ -51,6 +51,16 @@ PROTOCOLS: Mapping[str, Protocol] = {
 }
 
 
+def made_of(protocol: Protocol) -> dict[str, Any]:
+    """The settings that decide what a protocol asks, beside what is drawn: an evaluation with others is another one."""
+    usual = AugmentConfig()
+    told: dict[str, Any] = {"vehicle_m": VEHICLE_M} if protocol.moves else {}
+    if protocol.virtual:
+        told |= {"window": list(WINDOW)} | {name: getattr(usual, name) for name in (
+            "sector_deg", "floor_deg", "recorded", "seen_points")}
+    return told
+
+
 def draw(protocol: Protocol, rng: np.random.Generator, bounds: tuple[float, float]) -> dict[str, Any]:
     """The transforms of one pair in plain numbers, as fields of `Pair`. bounds: (degrees, metres) of C's start."""
     usual = AugmentConfig()

@@ -23,7 +23,7 @@ from .methods import BOTH, NETWORK, REFINE, load_methods, named_weights
 from .metrics import Judged, all_metrics, judge
 from .pairs import Pair, PairList, draw_pairs, read_pairs, write_pairs
 from .predict import Predictor, predict, read_predictions
-from .protocols import PROTOCOLS, draw, pose
+from .protocols import PROTOCOLS, draw, made_of, pose
 from .report import write_page
 
 CONTROL_FRAMES = 20  # that the control without image learns from
@@ -78,7 +78,8 @@ def list_pairs(wanted: Wanted) -> PairList:
     protocol = PROTOCOLS[wanted.protocol]
     weights = named_weights(wanted.weights, wanted.config)
     about = {
-        "protocol": wanted.protocol, "source": wanted.source.identity(), "seed": wanted.seed, "rounds": wanted.rounds,
+        "protocol": wanted.protocol, "made_of": made_of(protocol) or None,
+        "source": wanted.source.identity(), "seed": wanted.seed, "rounds": wanted.rounds,
         "bounds": list(wanted.bounds) if wanted.protocol == "C" else None, "refine": wanted.refine,
         "weights": None if weights is None else _digest(weights),
         "config": None if wanted.config is None else _digest(wanted.config),
