@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 from command_line import assert_refused, crossi2p
 
+from crossi2p_core.adapt.rounds import Stopped
 from crossi2p_core.calibration_file import Extrinsic, read_extrinsic, write_calibration
 from crossi2p_core.datasets import open_source
+from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.train import checkpoint
+from crossi2p_core.train.assemble import _open
 
 TINY = {
     "preset": "light", "size": [64, 128], "image": {"layers": [1, 1, 1, 1], "width": 8},
@@ -96,6 +101,31 @@ def test_what_is_done_is_not_done_again(adapted: Path, drive: Path, weights: Pat
     assert found.stat().st_mtime_ns == before
     second = json.loads((adapted / "report.json").read_text())["rounds"][1]
     assert second["reason"] == "of another run" and "round_2" in second["weights"]
+
+
+def test_one_rig_of_several_is_taught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame of one rig comes first, two of another follow: what is learned holds for the two alone."""
+    for name, frames in (("a", 1), ("b", 2)):
+        assert crossi2p("synth", tmp_path / "both" / name, "--frames", frames, "--seed", frames).code == 0
+    asked: list[Any] = []
+
+    def adapted(*arguments: Any) -> None:
+        asked.extend(arguments)
+        raise Stopped(2)
+
+    monkeypatch.setattr("crossi2p_core.adapt.rounds.adapt", adapted)
+    assert crossi2p("adapt", tmp_path / "both", "--weights", "none", "--out", tmp_path / "out").code == 130
+    read, learn_from, prior = asked[:3]
+    recorded = open_source(tmp_path / "both" / "b")[0].T_cam_lidar
+    assert recorded is not None and len(read.samples) == 2
+    np.testing.assert_allclose(prior.T_cam_lidar, recorded)
+    write_calibration(tmp_path / "extrinsic.yaml", Extrinsic(np.eye(4)))
+    source = _open(replace(learn_from, extrinsic=str(tmp_path / "extrinsic.yaml")))
+    np.testing.assert_allclose(source[1].T_cam_lidar, np.eye(4))
+    with pytest.raises(InputError, match="is of the rig"):
+        source[0]
+    of_all = replace(learn_from, extrinsic=str(tmp_path / "extrinsic.yaml"), rig=None)
+    assert source.identity() != _open(of_all).identity()
 
 
 def test_what_cannot_be_used_is_refused(drive: Path, weights: Path, settings: Path, tmp_path: Path) -> None:

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from .. import atomic
-from ..calibrate.frames import read_frames
+from ..calibrate.frames import Read
 from ..calibrate.observability import sigmas
 from ..calibrate.run import calibrate
 from ..calibrate.verdict import SAME
 from ..calibration_file import Extrinsic, read_extrinsic, write_calibration
 from ..config import load_config
-from ..datasets.source import Source
 from ..errors import InputError
 from ..geometry import se3
 from ..registrar import Registrar
@@ -57,12 +56,12 @@ class Round:
                 "moved_sigmas": self.moved_sigmas, "weights": None if self.weights is None else str(self.weights)}
 
 
-def adapt(source: Source, chosen: Sequence[int], learn_from: SourceConfig, prior: Prior | None, weights: Path,
-          out: Path, world: World, config: AdaptConfig, say: Say) -> list[Round]:
+def adapt(read: Read, learn_from: SourceConfig, prior: Prior | None, weights: Path, out: Path, world: World,
+          config: AdaptConfig, say: Say) -> list[Round]:
     """Calibrate and learn in turn, in folders `round_1`, ... of `out`; what is there already is not done again.
 
-    chosen: the frames of the source. learn_from: the same frames, as a training run names them. prior: where the
-    camera is about; None: nobody knows. Ends before `config.rounds` where the answer stands still. Raises InputError
+    read: frames of one rig. learn_from: all of its frames, as a training run names them. prior: where the camera is
+    about; None: nobody knows. Ends before `config.rounds` where the answer stands still. Raises InputError
     where no round can agree on an extrinsic, and Stopped.
     """
     checkpoint.load(weights, training=False)  # what cannot be read is said before anything is begun
@@ -71,7 +70,7 @@ def adapt(source: Source, chosen: Sequence[int], learn_from: SourceConfig, prior
         folder = out / f"round_{number}"
         # 1. what the frames agree on, with the network as it is by now
         say(f"round {number}: calibrating with {weights}")
-        extrinsic = _calibrated(source, chosen, prior, weights, folder / "extrinsic.yaml", world, config)
+        extrinsic = _calibrated(read, learn_from.path, prior, weights, folder / "extrinsic.yaml", world, config)
         moved = _moved(rounds[-1].extrinsic, extrinsic) if rounds else float("nan")
         say(f"round {number}: {extrinsic.status}; {extrinsic.reason}")
         # 2. nothing new is nothing to learn
@@ -90,19 +89,18 @@ def adapt(source: Source, chosen: Sequence[int], learn_from: SourceConfig, prior
     return rounds
 
 
-def _calibrated(source: Source, chosen: Sequence[int], prior: Prior | None, weights: Path, file: Path, world: World,
+def _calibrated(read: Read, recording: str, prior: Prior | None, weights: Path, file: Path, world: World,
                 config: AdaptConfig) -> Extrinsic:
     """From the file where an earlier run left it; else computed, and left there."""
     if file.is_file():
         return read_extrinsic(file)
     registrar = Registrar(device=str(world.device), weights=weights)
-    read = read_frames(source, chosen, config.calibrate.candidates, lambda *_: None)
     found = calibrate(read, prior, registrar, config.calibrate, lambda *_: None)
     if found.verdict.status == "failed":
         raise InputError(f"the frames do not agree on an extrinsic ({found.verdict.reason}); give --init or --search "
                          "closer to the truth, or weights that were trained longer")
     extrinsic = Extrinsic(found.T_cam_lidar, "camera", "lidar", found.covariance, found.verdict.status,
-                          found.verdict.reason, f"{len(found.used)} frames of {source.path}")
+                          found.verdict.reason, f"{len(found.used)} frames of {recording}")
     file.parent.mkdir(parents=True, exist_ok=True)
     write_calibration(file, extrinsic)
     return extrinsic

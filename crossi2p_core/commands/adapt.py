@@ -46,7 +46,8 @@ def adapt(
     """Teach a network on a drive of one rig without knowing its extrinsic.
 
     In turn: calibrate with the network as it is, then train on what the frames agreed on, until that stands still.
-    The recorded extrinsic is not learned from; it is the start unless --init or --from-scratch says otherwise.
+    The recorded extrinsic is not learned from; it is the start unless --init or --from-scratch says otherwise. Of a
+    source of several rigs the one that most frames have is taught, and frames of others are left out.
 
     Exit code: 0 done; 2 the input cannot be used, or the frames do not agree; 130 interrupted, to go on later.
     """
@@ -57,16 +58,19 @@ def adapt(
     from ..adapt.config import AdaptConfig
     from ..adapt.rounds import Stopped, write_report
     from ..adapt.rounds import adapt as adapt_rounds
+    from ..calibrate.frames import read_frames
     from ..registrar import choose_device
     from ..train.config import SourceConfig
     from ..train.distributed import World
 
     settings = load_config(AdaptConfig, config)
-    learn_from = SourceConfig(path=source, camera=camera, frames=frames)
+    read = read_frames(opened, chosen, settings.calibrate.candidates, lambda *_: None)
+    first = read.samples[0]
+    learn_from = SourceConfig(path=source, camera=camera, frames=frames, rig=first.rig)
     world = World(device=choose_device(device))
     try:
-        rounds = adapt_rounds(opened, chosen, learn_from, starts.for_group(opened[chosen[0]]), weights, out, world,
-                              settings, lambda sentence: print(f"crossi2p: {sentence}", file=sys.stderr))
+        rounds = adapt_rounds(read, learn_from, starts.for_group(first), weights, out, world, settings,
+                              lambda sentence: print(f"crossi2p: {sentence}", file=sys.stderr))
         write_report(out, rounds, plain)
     except Stopped as stopped:
         raise typer.Exit(128 + stopped.number) from stopped

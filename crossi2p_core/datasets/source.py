@@ -113,21 +113,25 @@ class View(Source):
 
 
 class Recalibrated(View):
-    """A source of one rig whose recorded extrinsic is replaced, or given where it was not known.
+    """A source whose recorded extrinsic is replaced, or given where it was not known.
 
-    T_cam_lidar: (4, 4).
+    T_cam_lidar: (4, 4). rig: whose it is, None: of all frames. A frame of another rig raises InputError.
     """
 
-    def __init__(self, parent: Source, T_cam_lidar: np.ndarray) -> None:
+    def __init__(self, parent: Source, T_cam_lidar: np.ndarray, rig: str | None = None) -> None:
         super().__init__(parent, range(len(parent)))
-        self.T_cam_lidar = T_cam_lidar
+        self.T_cam_lidar, self.rig = T_cam_lidar, rig
 
     def _load(self, index: int) -> Sample:
-        return replace(super()._load(index), T_cam_lidar=self.T_cam_lidar)
+        sample = super()._load(index)
+        if self.rig is not None and sample.rig != self.rig:
+            raise InputError(f"{sample.name} is of the rig {sample.rig!r}, the extrinsic is that of {self.rig!r}")
+        return replace(sample, T_cam_lidar=self.T_cam_lidar)
 
     def identity(self) -> str:
-        """With a digest of the extrinsic."""
-        return f"{super().identity()} extrinsic={hashlib.sha256(self.T_cam_lidar.tobytes()).hexdigest()[:8]}"
+        """With a digest of the extrinsic, and whose it is."""
+        whose = "" if self.rig is None else f" rig={self.rig}"
+        return f"{super().identity()} extrinsic={hashlib.sha256(self.T_cam_lidar.tobytes()).hexdigest()[:8]}{whose}"
 
 
 class Collection(Source):

@@ -80,4 +80,4 @@ def _opened(configs: tuple[SourceConfig, ...], needed: str) -> list[Source]:
 
 def _open(one: SourceConfig) -> Source:
     chosen = select_view(open_source(one.path, camera=one.camera), one.frames)
-    return chosen if one.extrinsic is None else Recalibrated(chosen, read_calibration(one.extrinsic))
+    return chosen if one.extrinsic is None else Recalibrated(chosen, read_calibration(one.extrinsic), one.rig)

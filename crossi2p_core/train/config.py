@@ -21,6 +21,7 @@ class SourceConfig:
     camera: str | None = None
     frames: str | None = None  # as for --frames; empty: all
     extrinsic: str | None = None  # a calibration file whose T_cam_lidar holds for all of them, instead of the recorded
+    rig: str | None = None  # whose extrinsic that is, as samples name it: frames of other rigs are left out
     weight: float = option(1.0, low=0.0, high=1e6)  # share of the examples, relative to the other sources
 
     def __post_init__(self) -> None:
