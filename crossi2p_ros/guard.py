@@ -2,54 +2,44 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from crossi2p_core import atomic
 from crossi2p_core.errors import InputError
-from crossi2p_core.geometry import se3
-from crossi2p_core.monitor.config import MonitorConfig
 from crossi2p_core.monitor.evidence import Evidence, cannot_tell, evidence_of
+from crossi2p_core.monitor.state_file import SAME
 from crossi2p_core.monitor.states import State
 from crossi2p_core.monitor.watch import Seen, Watch
-from crossi2p_core.safe_yaml import read_plain
 
 from .outcome import Outcome
 from .parameters import Settings
 from .prior import Reference
 from .repair import Repair, Repaired
 from .saved_files import save
+from .watch_file import Frames, Kept, in_use_before, path_beside, read_kept, write_kept
 
 KEEP_EVERY = 50  # answers after which the state is written though nothing has changed
 BLIND_NS = 10**9  # a turn of ten seconds is ten frames that say nothing, however many pairs were passed over in it
-SAME = 1e-6  # by which two matrices of one calibration may differ
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """What the state file holds. instead_of: the reference that a repair took the place of, None without a repair."""
-
-    watch: Watch
-    frames: tuple[str, str]
-    instead_of: np.ndarray | None
 
 
 class Guard:
-    """Looks at outcomes one by one, in the worker's thread; others only read."""
+    """Looks at outcomes one by one, in the worker's thread; others only read, but for `accept` and `forget`."""
 
-    def __init__(self, settings: Callable[[], Settings], reference: Reference) -> None:
-        self._settings, self._reference = settings, reference
-        self._repair = Repair(settings, reference)
+    def __init__(self, settings: Callable[[], Settings], reference: Reference,
+                 use: Callable[[Outcome], None] = lambda outcome: None) -> None:
+        """use: told of every estimate that becomes the reference."""
+        self._settings, self._reference, self._use = settings, reference, use
+        self._repair = Repair(settings)
         self._watch: Watch | None = None
-        self._frames: tuple[str, str] | None = None
+        self._frames: Frames | None = None
         self._instead_of: np.ndarray | None = None
+        self._untried = False  # taken up from the file for want of any other start, and no answer has fitted it yet
         self._told_until = 0  # stamp of the newest pair that has told something: none tells twice
         self._blind_at = 0  # stamp of the last one that told that it cannot
+        self.in_use: Outcome | None = None  # the estimate that is the reference
         self.repairs = 0
         self.words = ""
 
@@ -63,18 +53,26 @@ class Guard:
         """How many answers in a row say by now that the reference is wrong, and agree on where the camera is."""
         return self._repair.agreeing
 
+    @property
+    def proposed(self) -> Outcome | None:
+        """The repair that waits for ~/accept."""
+        return self._repair.proposed
+
     def consider(self, outcome: Outcome) -> list[str]:
         """Take an outcome in; returns what is to be logged."""
         # 1. from scratch there is nothing to watch, but perhaps something to begin with
         if outcome.reference is None:
-            return self._repaired(self._repair.consider(outcome))
+            return self._take_up_found(outcome) or self._repaired(self._repair.consider(outcome))
         # 2. whose watch
         log = self._watch_over(outcome)
         assert self._watch is not None
-        if not np.allclose(outcome.reference, self._watch.T_in_use, atol=SAME):
-            return log  # taken back up from the file: this answer started elsewhere
+        if not _same(outcome.reference, self._watch.T_in_use) or self._is_late(outcome):
+            return log  # what is in use was taken up from the file, or accepted: this answer started elsewhere
         # 3. what this answer adds
         log += self._observe(outcome, self._watch)
+        if self._untried and self._watch.standing.lost:
+            self._drop()
+            return [*log, "nothing fits the calibration that was found before: it is looked for from scratch again"]
         # 4. what follows
         moved = self._watch.state is State.DECALIBRATED
         return log + self._repaired(self._repair.consider(outcome, moved, self._seen() if moved else None))
@@ -86,51 +84,97 @@ class Guard:
         self._blind_at = stamp
         return self._take(cannot_tell(str(stamp / 1e9), reason), self._watch)
 
+    def accept(self, outcome: Outcome) -> None:
+        """An operator makes an answer the reference."""
+        self._repair.forget()
+        self._put_to_use(outcome)
+
     def forget(self) -> None:
         """Former outcomes count no more, nor does what the file says: ~/reset was called."""
+        self._drop()
+        self._told_until = self._blind_at = 0
+
+    def _drop(self) -> None:
+        """Back to what `prior.source` says, and nothing is known of that."""
+        self._reference.reset()
         self._repair.forget()
-        self._watch, self._instead_of, self.words = None, None, ""
+        self._watch = self._instead_of = self.in_use = None
+        self._untried, self.words = False, ""
         with suppress(OSError):  # what cannot be removed could not be written either
             self._path().unlink(missing_ok=True)
+
+    def _put_to_use(self, outcome: Outcome) -> None:
+        """The reference from now on."""
+        self._reference.accept(outcome.registration.T_cam_lidar, outcome.lidar_frame, outcome.camera_frame)
+        self.in_use = outcome
+        self._use(outcome)
+
+    def _is_late(self, outcome: Outcome) -> bool:
+        """It was under way when an operator accepted another reference."""
+        now = self.in_use
+        return (now is not None and (now.lidar_frame, now.camera_frame) == (outcome.lidar_frame, outcome.camera_frame)
+                and not _same(outcome.reference, now.registration.T_cam_lidar))
 
     def _watch_over(self, outcome: Outcome) -> list[str]:
         """See that the watch is of these sensors and of this reference."""
         assert outcome.reference is not None
         frames = (outcome.lidar_frame, outcome.camera_frame)
         if self._watch is None or self._frames != frames:
-            self._watch, self._frames, self._instead_of = Watch(outcome.reference, self._config()), frames, None
-            return self._take_up(outcome.reference, frames)
-        if not np.allclose(outcome.reference, self._watch.T_in_use, atol=SAME):
+            self._begin(frames, Watch(outcome.reference, self._settings().monitor_config))
+            return self._take_up(outcome)
+        if not _same(outcome.reference, self._watch.T_in_use):
+            self._repair.forget()  # what was said of another reference
             if self._reference.accepted and self._instead_of is None:
                 self._instead_of = self._watch.T_in_use
             self._watch.accept(outcome.reference, repaired=self._reference.accepted)
         return []
 
-    def _take_up(self, reference: np.ndarray, frames: tuple[str, str]) -> list[str]:
+    def _begin(self, frames: Frames, watch: Watch | None) -> None:
+        """With other sensors everything begins anew."""
+        self._repair.forget()
+        self._watch, self._frames, self._instead_of, self._untried = watch, frames, None, False
+
+    def _take_up(self, outcome: Outcome) -> list[str]:
         """Go on where the last run ended, if the file is of this reference, or of what was repaired instead of it."""
-        try:
-            kept = self._read()
-        except InputError as error:
-            return [f"the watch begins anew: {error}"]
-        if kept is None or kept.frames != frames:
-            return []
-        if np.allclose(kept.watch.T_in_use, reference, atol=SAME):
+        kept, log = self._read()
+        if kept is None:
+            return log
+        if _same(outcome.reference, kept.watch.T_in_use):
             self._watch, self._instead_of = kept.watch, kept.instead_of
             return [f"the watch goes on: {kept.watch.state.value}, after {kept.watch.frames} answers"]
-        if (kept.instead_of is not None and np.allclose(kept.instead_of, reference, atol=SAME)
-                and self._settings().repair_policy == "apply"):
+        if _same(outcome.reference, kept.instead_of) and self._settings().repair_policy == "apply":
             self._watch, self._instead_of = kept.watch, kept.instead_of
-            self._reference.accept(kept.watch.T_in_use, *frames)
+            self._put_to_use(in_use_before(outcome, kept.watch.T_in_use, self._settings().save_path)[0])
             return [f"goes on with the calibration that was repaired before; ~/reset takes it back ({self._path()})"]
         return []
 
+    def _take_up_found(self, outcome: Outcome) -> list[str]:
+        """Go on with what the last run has found and saved, where nobody gives a start. Looked for once."""
+        frames = (outcome.lidar_frame, outcome.camera_frame)
+        if self._frames == frames:
+            return []
+        self._begin(frames, None)
+        kept, log = self._read()
+        if kept is None or self._settings().repair_policy != "apply":
+            return log
+        before, saved = in_use_before(outcome, kept.watch.T_in_use, self._settings().save_path)
+        if not saved:
+            return []
+        self._watch, self._instead_of, self._untried = kept.watch, kept.instead_of, True
+        self._put_to_use(before)
+        return [f"goes on with the calibration that was found before; ~/reset looks for it anew ({self._path()})"]
+
     def _observe(self, outcome: Outcome, watch: Watch) -> list[str]:
         """One answer more, unless it rests on pairs that have told already."""
+        if outcome.stamp < self._told_until:
+            self._told_until = 0  # time has jumped back
         if outcome.oldest <= self._told_until:
             return []
         self._told_until = outcome.stamp
         assert outcome.reference is not None
-        return self._take(evidence_of(outcome.sample.name, outcome.registration, outcome.reference), watch)
+        evidence = evidence_of(outcome.sample.name, outcome.registration, outcome.reference)
+        self._untried &= not evidence.usable
+        return self._take(evidence, watch)
 
     def _take(self, evidence: Evidence, watch: Watch) -> list[str]:
         """The watch's word, where it has changed; it is kept then, and now and again."""
@@ -141,18 +185,21 @@ class Guard:
         return []
 
     def _repaired(self, repaired: Repaired | None) -> list[str]:
-        """What is to be said of a repair; one that was applied is watched from now on, and saved."""
+        """What is to be said of a repair; one that is to be applied becomes the reference, is watched, and saved."""
         if repaired is None:
             return []
         log, answer = [repaired.words], repaired.answer
         if not repaired.applied:
             return log
         self.repairs += 1
-        if self._watch is not None:
+        if self._watch is None:
+            self._watch = Watch(answer.registration.T_cam_lidar, self._settings().monitor_config)
+        else:
             self._instead_of = self._watch.T_in_use if self._instead_of is None else self._instead_of
-            self._watch.accept(answer.registration.T_cam_lidar)
-            self.words = "repaired; new answers have not confirmed it yet"
-            log += self._write()
+        self._watch.accept(answer.registration.T_cam_lidar)
+        self.words = "new answers have not confirmed it yet"
+        self._put_to_use(answer)
+        log += self._write()
         try:
             log.append("saved " + ", ".join(map(str, save(answer, self._settings().save_path))))
         except InputError as error:
@@ -160,40 +207,34 @@ class Guard:
         return log
 
     def _seen(self) -> Seen | None:
-        """Where the answers since the move see the camera; None where none tells."""
+        """Where the answers since the move see the camera; None where they do not tell."""
         assert self._watch is not None
         try:
             return self._watch.where()
         except InputError:
             return None
 
-    def _config(self) -> MonitorConfig:
-        chosen = self._settings()
-        return MonitorConfig(least_deg=chosen.monitor_least_deg, least_m=chosen.monitor_least_cm / 100,
-                             false_alarms=chosen.monitor_false_alarms, window=chosen.monitor_window)
-
     def _path(self) -> Path:
-        return Path(self._settings().save_path).expanduser().with_suffix(".watch.json")
+        return path_beside(self._settings().save_path)
 
     def _write(self) -> list[str]:
         """Keep what is known; why not, where that fails."""
         assert self._watch is not None and self._frames is not None
-        told = self._watch.to_dict() | {"lidar_frame": self._frames[0], "camera_frame": self._frames[1],
-                                        "instead_of": None if self._instead_of is None else self._instead_of.tolist()}
         try:
-            self._path().parent.mkdir(parents=True, exist_ok=True)
-            atomic.write_text(self._path(), json.dumps(told, allow_nan=False))
-        except OSError as error:
-            return [f"the state of the watch is not kept: cannot write {self._path()}: {error.strerror or error}"]
+            write_kept(self._path(), Kept(self._watch, self._frames, self._instead_of))
+        except InputError as error:
+            return [str(error)]
         return []
 
-    def _read(self) -> _Kept | None:
-        """Raises InputError for a file that is no watch's."""
-        if not self._path().exists():
-            return None
-        told = read_plain(self._path())
-        watch = Watch.from_dict(told, self._config())
-        frames, before = (str(told.get("lidar_frame")), str(told.get("camera_frame"))), told.get("instead_of")
-        if before is not None:
-            before = se3.check_transform(np.asarray(before, dtype=np.float64), f"instead_of in {self._path()}")
-        return _Kept(watch, frames, before)
+    def _read(self) -> tuple[Kept | None, list[str]]:
+        """What the file keeps of these sensors, None where that is nothing; and why, where that is to be said."""
+        try:
+            kept = read_kept(self._path(), self._settings().monitor_config)
+        except InputError as error:
+            return None, [f"the watch begins anew: {error}"]
+        return (kept if kept is not None and kept.frames == self._frames else None), []
+
+
+def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    """Both are there, and (4, 4) of one calibration."""
+    return one is not None and other is not None and bool(np.allclose(one, other, atol=SAME))

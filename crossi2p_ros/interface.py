@@ -62,17 +62,18 @@ INPUTS = (
     TF_STATIC,
 )
 
-EXTRINSIC = Topic("~/extrinsic", "geometry_msgs/msg/TransformStamped", LATCHED, "an answer is believed",
+EXTRINSIC = Topic("~/extrinsic", "geometry_msgs/msg/TransformStamped", LATCHED,
+                  "an answer is believed, or becomes the reference",
                   "where the camera's optical frame is in the LiDAR frame, with the scan's stamp")
-POSE = Topic("~/pose", "geometry_msgs/msg/PoseWithCovarianceStamped", LATCHED, "an answer is believed",
-             "the same with its covariance")
+POSE = Topic("~/pose", "geometry_msgs/msg/PoseWithCovarianceStamped", LATCHED,
+             "an answer is believed, or becomes the reference", "the same with its covariance")
 OVERLAY = Topic("~/overlay", "sensor_msgs/msg/Image", LATCHED, "every answer, if someone listens",
                 "the scan drawn on the picture by the answer, with status and deviation")
 COLORED_POINTS = Topic("~/colored_points", "sensor_msgs/msg/PointCloud2", LATCHED, "every answer, if someone listens",
                        "the points that the camera sees, with its colours, in the LiDAR frame")
 MATCHES = Topic("~/matches", "visualization_msgs/msg/MarkerArray", LATCHED, "every answer, if someone listens",
                 "the scan's edges in view, coloured by kind, and the camera's frustum, in the LiDAR frame")
-TF_OUT = Topic("/tf_static", "tf2_msgs/msg/TFMessage", LATCHED, "an answer is believed, unless `tf.publish` is none",
+TF_OUT = Topic("/tf_static", "tf2_msgs/msg/TFMessage", LATCHED, "likewise, or by `tf.publish` every answer, or never",
                "the registered camera, or the edge `tf.parent` -> `tf.child`; from the first answer on")
 DIAGNOSTICS = Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", RELIABLE, "1 Hz in every state",
                     "what the node thinks of the extrinsic, or what keeps it from working")
@@ -80,11 +81,16 @@ OUTPUTS = (EXTRINSIC, POSE, OVERLAY, COLORED_POINTS, MATCHES, TF_OUT, DIAGNOSTIC
 
 CALIBRATE = Service("~/calibrate", TRIGGER, "register the newest pairs now, in any mode, and answer when that is done",
                     "there is no pair, it cannot be used, or the answer is not `ok`")
-SAVE = Service("~/save", TRIGGER, "write the last valid result to `save_path` and beside it, former files as `.bak`",
-               "there is no valid result, or the place cannot be written")
+SAVE = Service("~/save", TRIGGER,
+               "write the repair that is proposed, else the estimate in use, else (and after `~/calibrate`) the last "
+               "valid result to `save_path` and beside it, former files as `.bak`",
+               "there is none of them, or the place cannot be written")
 RESET = Service("~/reset", TRIGGER, "forget results and what was accepted; the reference is that of `prior.source`",
                 "never")
-ACCEPT = Service("~/accept", TRIGGER, "the last valid result becomes the reference", "there is no valid result")
+ACCEPT = Service("~/accept", TRIGGER,
+                 "the repair that is proposed, else (and after `~/calibrate`) the last valid result, becomes the "
+                 "reference",
+                 "there is none of them")
 SERVICES = (CALIBRATE, SAVE, RESET, ACCEPT)
 
 # Key by key as in /diagnostics; STAGE, INPUT and REASON stand for many.

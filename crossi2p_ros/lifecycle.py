@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import rclpy
 import torch
 from rcl_interfaces.msg import SetParametersResult
@@ -76,7 +77,7 @@ class RegisterNode(LifecycleNode):
             self.buffer.clear()
             self.listener = TransformListener(self.buffer, self)
             self.reference = Reference(self._settings, self.buffer)
-            self.guard = Guard(self._settings, self.reference)
+            self.guard = Guard(self._settings, self.reference, self._use)
             # 3. what is told
             self.outputs = Outputs(self, self._settings, self.buffer, self.registrar.config.refine)
             # 4. the thread that owns the device
@@ -85,7 +86,7 @@ class RegisterNode(LifecycleNode):
                                  complain=self._complain)
             self.worker.start(after=self._ending)
             # 5. what operators ask for
-            self.services_offered = Services(self, self._settings, self.worker, self.ledger, self.reference,
+            self.services_offered = Services(self, self._settings, self.worker, self.ledger, self.guard,
                                              why_no_pairs=self._why_no_pairs, forget=self._forget)
         except InputError as error:
             return self._failed(str(error))
@@ -161,9 +162,14 @@ class RegisterNode(LifecycleNode):
     def _publish(self, outcome: Outcome) -> None:
         """Tell an outcome, and let it repair the reference where the policy wants that."""
         assert self.outputs is not None
-        self.outputs.publish(outcome)
+        self.outputs.publish(outcome, self._reference_for(outcome))
         for said in self.guard.consider(outcome):
             self.get_logger().info(said)
+
+    def _use(self, outcome: Outcome) -> None:
+        """An estimate has become the reference."""
+        if self.outputs is not None:
+            self.outputs.use(outcome)
 
     def _pass_over(self, reason: str, stamp: int) -> None:
         """The watch learns that somebody looked, and saw nothing."""
@@ -232,11 +238,13 @@ class RegisterNode(LifecycleNode):
     def _deviation(self) -> tuple[float, float] | None:
         """Degrees and centimetres of the last valid answer from the present reference."""
         valid = self.ledger.last_valid
-        if valid is None:
-            return None
+        reference = None if valid is None else self._reference_for(valid)
+        return None if valid is None or reference is None else valid.deviation(reference)
+
+    def _reference_for(self, outcome: Outcome) -> np.ndarray | None:
+        """T_cam_lidar (4, 4) that counts as known by now between the sensors of an outcome; None where nothing does."""
         try:
-            reference = self.reference.find(valid.lidar_frame, valid.camera_frame, valid.stamp)
-            return None if reference is None else valid.deviation(reference)
+            return self.reference.find(outcome.lidar_frame, outcome.camera_frame, outcome.stamp)
         except (InputError, TransformException):
             return None
 

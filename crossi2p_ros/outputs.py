@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -44,17 +46,26 @@ class Outputs:
         self._undrawn: set[Any] = set()
         self.tf = TransformOwner(node, buffer, settings().tf_parent, settings().tf_child)
 
-    def publish(self, outcome: Outcome) -> None:
-        """Tell an outcome. Only one that is believed becomes extrinsic, pose and TF; pictures show every one."""
+    def publish(self, outcome: Outcome, in_use: np.ndarray | None = None) -> None:
+        """Tell an outcome. Only one that is believed becomes extrinsic, pose and TF; pictures show every one.
+
+        in_use: (4, 4) T_cam_lidar, the reference by now, if it is known: all that TF says where `tf.publish` is in_use.
+        """
         if self._believed(outcome):
-            found, frames = outcome.registration, (outcome.lidar_frame, outcome.camera_frame)
-            self._extrinsic.publish(extrinsic_message(self._make, found.T_cam_lidar, outcome.stamp, *frames))
-            self._pose.publish(pose_message(self._make, found.T_cam_lidar, found.covariance, outcome.stamp, frames[0]))
-            if self._settings().tf_publish != "none":
+            self._tell(outcome)
+            if self._settings().tf_publish in ("ok", "uncertain"):
                 self.tf.publish(outcome)
+        if self._settings().tf_publish == "in_use" and in_use is not None:
+            self.tf.publish(replace(outcome, registration=replace(outcome.registration, T_cam_lidar=in_use)))
         self._last = outcome
         self._undrawn = {publisher for publisher, _ in self._pictures}
         self.catch_up()
+
+    def use(self, outcome: Outcome) -> None:
+        """Tell an estimate that has become the reference, however sure its frames were of themselves."""
+        self._tell(outcome)
+        if self._settings().tf_publish != "none":
+            self.tf.publish(outcome)
 
     def catch_up(self) -> None:
         """Draw the last outcome for those who have begun to listen since."""
@@ -73,6 +84,12 @@ class Outputs:
         self.tf.close()
         for publisher in (self._extrinsic, self._pose, *(publisher for publisher, _ in self._pictures)):
             self._node.destroy_publisher(publisher)
+
+    def _tell(self, outcome: Outcome) -> None:
+        """As the latched extrinsic and pose."""
+        found, frames = outcome.registration, (outcome.lidar_frame, outcome.camera_frame)
+        self._extrinsic.publish(extrinsic_message(self._make, found.T_cam_lidar, outcome.stamp, *frames))
+        self._pose.publish(pose_message(self._make, found.T_cam_lidar, found.covariance, outcome.stamp, frames[0]))
 
     def _believed(self, outcome: Outcome) -> bool:
         status = outcome.registration.status

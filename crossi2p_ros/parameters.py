@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crossi2p_core.errors import InputError
+from crossi2p_core.monitor.config import MonitorConfig
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -83,8 +84,9 @@ class Settings:
     prior_max_deg: float = parameter(2.0, "degrees by which the start may be wrong", low=0.1, high=180.0, live=True)
     prior_max_m: float = parameter(0.2, "metres by which the start may be wrong", low=0.01, high=10.0, live=True)
 
-    tf_publish: str = parameter("ok", "which answers become TF: only those that are ok, uncertain ones too, or none",
-                                choices=("ok", "uncertain", "none"), live=True)
+    tf_publish: str = parameter("ok", "which answers become TF: only those that are ok, uncertain ones too, or none; "
+                                "in_use: the reference alone, whatever single answers say",
+                                choices=("ok", "uncertain", "in_use", "none"), live=True)
     tf_parent: str = parameter("", "with tf.child: own this edge of the tree instead of a frame of our own")
     tf_child: str = parameter("", "with tf.parent: the frame that the edge leads to")
 
@@ -140,6 +142,12 @@ class Settings:
     def worth_a_warning(self, degrees: float, centimetres: float) -> bool:
         """Whether estimate and reference are further apart than an estimate may be wrong."""
         return degrees > self.warn_deviation_deg or centimetres > self.warn_deviation_cm
+
+    @property
+    def monitor_config(self) -> MonitorConfig:
+        """Settings of the watch."""
+        return MonitorConfig(least_deg=self.monitor_least_deg, least_m=self.monitor_least_cm / 100,
+                             false_alarms=self.monitor_false_alarms, window=self.monitor_window)
 
     @property
     def info_topic(self) -> str:

@@ -9,11 +9,11 @@ import numpy as np
 
 from crossi2p_core.calibrate.agree import agree
 from crossi2p_core.calibrate.observability import sigmas
+from crossi2p_core.monitor.states import differs
 from crossi2p_core.monitor.watch import Seen
 
 from .outcome import Outcome
 from .parameters import Settings
-from .prior import Reference
 
 LEAST_SEEN = 10  # answers since the move, sure of themselves or not, that together make a repair
 FINER = 0.5  # of what the watch is to find: a repair has to be surer than that
@@ -21,8 +21,8 @@ FINER = 0.5  # of what the watch is to find: a repair has to be surer than that
 
 @dataclass(frozen=True)
 class Repaired:
-    """answer: the surest of those that agree, with the extrinsic that they agree on. applied: that is the reference
-    now. words: for people."""
+    """answer: the surest of those that agree, with the extrinsic that they agree on. applied: that is to be the
+    reference now. words: for people."""
 
     answer: Outcome
     applied: bool
@@ -31,12 +31,15 @@ class Repaired:
 
 class Repair:
     """Looks at outcomes one by one. One that is `ok` and back at the reference, or that disagrees with the others,
-    begins the count anew; one that is not `ok` proves nothing in either direction."""
+    begins the count anew; one that is not `ok` proves nothing in either direction.
 
-    def __init__(self, settings: Callable[[], Settings], reference: Reference) -> None:
-        self._settings, self._reference = settings, reference
-        self._agreeing: list[Outcome] = []
-        self._proposed = False
+    proposed: what waits for an operator, until an answer is back at the reference, or others agree on something else.
+    """
+
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._settings = settings
+        self._agreeing: list[Outcome] = []  # as many as make a repair at most: each holds an image and a cloud
+        self.proposed: Outcome | None = None
 
     @property
     def agreeing(self) -> int:
@@ -47,31 +50,41 @@ class Repair:
         """Take an outcome in. confirmed: the watch, too, says that the reference is off; until then nothing follows.
         seen: where the answers since the move together see the camera, those that are not `ok` among them.
 
-        None where nothing follows; a proposal is made once, until an answer is back at the reference.
+        None where nothing follows; what has been proposed is not proposed again.
         """
         settings = self._settings()
         if settings.repair_policy == "report":
             return None
-        if confirmed and seen is not None and not self._proposed and self._is_sure(seen):
+        if confirmed and seen is not None and self._is_sure(seen) and self._is_news(seen.T):
             return self._conclude(_seen_from(outcome, seen), seen.frames)
         if not outcome.valid:
             return None
-        apart = outcome.from_reference
+        apart, found = outcome.from_reference, outcome.registration.T_cam_lidar
         if apart is not None and not settings.worth_a_warning(*apart):
             self.forget()
             return None
-        found = outcome.registration.T_cam_lidar
         if any(settings.worth_a_warning(*other.deviation(found)) for other in self._agreeing):
-            self._agreeing.clear()
-        self._agreeing.append(outcome)
-        if len(self._agreeing) < settings.repair_agreeing or not confirmed or self._proposed:
+            self._agreeing = []
+        if not self._is_news(found):
             return None
-        return self._conclude(_agreed(self._agreeing), len(self._agreeing))
+        self._agreeing = [*self._agreeing, outcome][-settings.repair_agreeing:]
+        if len(self._agreeing) < settings.repair_agreeing or not confirmed:
+            return None
+        answer = _agreed(self._agreeing)
+        return self._conclude(answer, len(self._agreeing)) if self._differs(answer) else None
 
     def forget(self) -> None:
         """Former outcomes count no more."""
-        self._agreeing.clear()
-        self._proposed = False
+        self._agreeing, self.proposed = [], None
+
+    def _is_news(self, T_cam_lidar: np.ndarray) -> bool:
+        """It is not what has been proposed already."""
+        return self.proposed is None or self._settings().worth_a_warning(*self.proposed.deviation(T_cam_lidar))
+
+    def _differs(self, answer: Outcome) -> bool:
+        """It is not the reference over again; from scratch there is none."""
+        found, before = answer.registration, answer.reference
+        return before is None or differs(found.T_cam_lidar, found.covariance, before, self._settings().monitor_config)
 
     def _is_sure(self, seen: Seen) -> bool:
         """Enough answers, that together tell more finely than what counts as moved."""
@@ -80,15 +93,14 @@ class Repair:
                 and 100 * metres < FINER * settings.monitor_least_cm)
 
     def _conclude(self, answer: Outcome, count: int) -> Repaired:
-        """What so many answers agree on becomes the reference, or is proposed."""
+        """What so many answers agree on is to become the reference, or is proposed."""
         apart = answer.from_reference
         off = "" if apart is None else f"the reference is {apart[0]:.2f} deg and {apart[1]:.1f} cm off, as "
+        self.forget()
         if self._settings().repair_policy != "apply":
-            self._proposed = True
+            self.proposed = answer
             return Repaired(answer, False, f"a repair is proposed: {off or 'the camera is where '}{count} answers in a "
                                            "row say; look at ~/overlay, then ~/accept and ~/save")
-        self.forget()
-        self._reference.accept(answer.registration.T_cam_lidar, answer.lidar_frame, answer.camera_frame)
         done = f"repaired: {off.replace(' is ', ' was ')}" if off else "found: the camera is where "
         return Repaired(answer, True, f"{done}{count} answers in a row say; ~/reset takes it back")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,10 +15,10 @@ from std_srvs.srv import Trigger
 from crossi2p_core.errors import InputError
 
 from . import interface
+from .guard import Guard
 from .ledger import Ledger
 from .outcome import Outcome
 from .parameters import Settings
-from .prior import Reference
 from .saved_files import save
 from .worker import Worker
 
@@ -28,10 +29,11 @@ class Services:
     """What an operator asks of the node. Every answer says in words what was done, or why not."""
 
     def __init__(self, node: Node, settings: Callable[[], Settings], worker: Worker, ledger: Ledger,
-                 reference: Reference, *, why_no_pairs: Callable[[], str], forget: Callable[[], None]) -> None:
+                 guard: Guard, *, why_no_pairs: Callable[[], str], forget: Callable[[], None]) -> None:
         """forget: called when results are to count no more."""
         self._node, self._settings, self._worker, self._ledger = node, settings, worker, ledger
-        self._reference, self._why_no_pairs, self._forget = reference, why_no_pairs, forget
+        self._guard, self._why_no_pairs, self._forget = guard, why_no_pairs, forget
+        self._asked_at = -math.inf  # steady seconds of the last valid answer of ~/calibrate
         self._pending = 0  # calls of ~/calibrate that wait for their answer
         # A group of its own: while ~/calibrate waits for the worker, every other callback goes on.
         self._services = [node.create_service(Trigger, interface.CALIBRATE.name, self._calibrate,
@@ -72,38 +74,52 @@ class Services:
         answer = await done
         if not isinstance(answer, Outcome):
             return _say(response, False, str(answer))
+        if answer.valid:
+            self._asked_at = answer.finished
         return _say(response, answer.valid, f"{answer.registration.status}: {answer.registration.reason}; "
                                             f"{answer.from_reference_in_words}")
 
     def _save(self, request: Any, response: Any) -> Any:
-        """Write the last valid result."""
-        valid = self._ledger.last_valid
-        if valid is None:
+        """Write the repair that is proposed, or the estimate in use, or the last valid result."""
+        meant = self._meant(self._guard.proposed, self._guard.in_use)
+        if meant is None:
             return _say(response, False, "there is no valid result to save yet; see /diagnostics for the reason")
         try:
-            paths = save(valid, self._settings().save_path)
+            paths = save(meant, self._settings().save_path)
         except InputError as error:
             return _say(response, False, str(error))
-        return _say(response, True, "wrote " + ", ".join(map(str, paths)))
+        return _say(response, True, f"wrote {self._what(meant)}: {', '.join(map(str, paths))}")
 
     def _reset(self, request: Any, response: Any) -> Any:
         """Forget results, waiting pairs and what was accepted."""
-        self._reference.reset()
         self._forget()  # first, so that nothing that is under way still comes in
         self._ledger.forget_results()
+        self._asked_at = -math.inf
         source = self._settings().prior_source
         return _say(response, True, f"results are forgotten; the reference is again what prior.source says ({source})")
 
     def _accept(self, request: Any, response: Any) -> Any:
-        """The last valid result becomes the reference."""
-        valid = self._ledger.last_valid
-        if valid is None:
+        """The repair that is proposed becomes the reference, or the last valid result."""
+        meant = self._meant(self._guard.proposed)
+        if meant is None:
             return _say(response, False, "there is no valid result to accept yet; see /diagnostics for the reason")
-        self._reference.accept(valid.registration.T_cam_lidar, valid.lidar_frame, valid.camera_frame)
-        apart = valid.from_reference
+        what, apart = self._what(meant), meant.from_reference
+        self._guard.accept(meant)
         former = ("there was none before" if apart is None else
                   f"the former one was {apart[0]:.2f} deg and {apart[1]:.1f} cm away")
-        return _say(response, True, f"the estimate is the reference now; {former}; ~/save keeps it for the next start")
+        return _say(response, True, f"{what} is the reference now; {former}; ~/save keeps it for the next start")
+
+    def _meant(self, *kept: Outcome | None) -> Outcome | None:
+        """The newest of these, which many answers stand behind; the last valid result where there is none, or where
+        ~/calibrate was called since and its answer is what the operator has seen."""
+        newest = max((each for each in kept if each is not None), key=lambda each: each.finished, default=None)
+        return newest if newest is not None and newest.finished >= self._asked_at else self._ledger.last_valid
+
+    def _what(self, meant: Outcome) -> str:
+        """In words."""
+        if meant is self._guard.proposed:
+            return "the proposed repair"
+        return "the calibration in use" if meant is self._guard.in_use else "the last valid result"
 
 
 def _say(response: Any, success: bool, message: str) -> Any:

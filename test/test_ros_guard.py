@@ -11,6 +11,7 @@ import pytest
 import ros_here  # noqa: F401  skips where ROS is missing, before anything of it is imported
 
 from crossi2p_core.calibration_file import read_calibration
+from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.types import Camera, PointCloud, Registration, Sample
 from crossi2p_ros.guard import Guard
@@ -34,7 +35,7 @@ class Node:
 
     folder: Path
     policy: str = "apply"
-    prior: float = 0.0  # degrees; what the source says
+    prior: float | None = 0.0  # degrees; what the source says, None: nothing
     clock: int = 0
     log: list[str] = field(default_factory=list)
 
@@ -42,19 +43,21 @@ class Node:
         self.settings = Settings(repair_policy=self.policy, save_path=str(self.folder / "extrinsic.yaml"),
                                  prior_source="none")
         self.reference = Reference(lambda: self.settings, Buffer())
-        self.guard = Guard(lambda: self.settings, self.reference)
+        self.used: list[Outcome] = []
+        self.guard = Guard(lambda: self.settings, self.reference, self.used.append)
         self.rng = np.random.default_rng(0)
 
-    def hear(self, degrees: float, count: int = 1, same_pair: bool = False) -> None:
+    def hear(self, degrees: float, count: int = 1, same_pair: bool = False, status: str = "ok", doubt: float = 0.01,
+             fits: bool = True) -> None:
         """Answers of a camera that is turned by so much from zero."""
         for _ in range(count):
             start = self.reference.find("lidar", "camera", 0)
-            start = turned(self.prior) if start is None else start
+            start = turned(self.prior) if start is None and self.prior is not None else start
             found = Registration(se3.exp_se3(SIGMA * self.rng.normal(size=6)) @ turned(degrees), np.diag(SIGMA**2),
-                                 "ok", "because", doubt_before=0.01, convincing=True)
+                                 status, "because", -1.0, -2.0, doubt_before=doubt, convincing=fits)
             self.clock += 0 if same_pair else 10**8
-            self.log += self.guard.consider(Outcome(found, start, SAMPLE, "lidar", "camera", self.clock, 0.0, 0.5, 0.0,
-                                                    {}, self.clock))
+            self.log += self.guard.consider(Outcome(found, start, SAMPLE, "lidar", "camera", self.clock, 0.0, 0.5,
+                                                    self.clock / 1e9, {}, self.clock))
 
 
 def test_a_move_is_told_repaired_saved_and_confirmed(tmp_path: Path) -> None:
@@ -160,3 +163,95 @@ def test_another_camera_has_a_watch_of_its_own(tmp_path: Path) -> None:
     found = Registration(turned(0.0), np.diag(SIGMA**2), "ok", "because", doubt_before=0.01, convincing=True)
     node.guard.consider(Outcome(found, turned(0.0), SAMPLE, "lidar", "other", 10**10, 0.0, 0.5, 0.0, {}, 10**10))
     assert node.guard.state == "unknown" and "1 of 3" in node.guard.words
+
+
+def test_what_a_repair_puts_to_use_is_told_once_however_unsure_its_answers_are(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.hear(0.0, 10, status="uncertain")
+    node.hear(1.5, 20, status="uncertain")
+    assert node.guard.repairs == 1 and len(node.used) == 1 and node.guard.in_use is node.used[0]
+    found = node.used[0].registration
+    assert found.status == "ok" and se3.rotation_error_deg(found.T_cam_lidar, turned(1.5)) < 0.3
+    np.testing.assert_allclose(node.reference.find("lidar", "camera", 0), found.T_cam_lidar, atol=1e-12)
+
+
+def test_a_proposal_waits_for_the_operator_and_is_gone_once_it_is_accepted(tmp_path: Path) -> None:
+    node = Node(tmp_path, "propose")
+    node.hear(0.0, 10)
+    node.hear(1.5, 20, status="uncertain")
+    proposed = node.guard.proposed
+    assert proposed is not None and not node.used and sum("a repair is proposed" in line for line in node.log) == 1
+    assert se3.rotation_error_deg(proposed.registration.T_cam_lidar, turned(1.5)) < 0.3
+    late = node.reference.find("lidar", "camera", 0)
+    node.guard.accept(proposed)
+    assert node.guard.proposed is None and node.guard.in_use is proposed and node.used == [proposed] and late is None
+    node.prior, accepted = 0.0, node.reference
+    node.reference = Reference(lambda: node.settings, Buffer())
+    node.hear(1.5)  # under way while the operator accepted: it started from what was the reference before
+    node.reference = accepted
+    node.hear(1.5, 20, status="uncertain")
+    assert node.guard.proposed is None and node.guard.state == "calibrated"
+
+
+def test_doubts_alone_repair_nothing(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.hear(0.0, 10)
+    node.hear(0.1, 200, doubt=0.35)
+    assert node.guard.state == "decalibrated" and node.guard.words == "off, by an amount that the frames leave open"
+    assert node.guard.repairs == 0 and not list(tmp_path.glob("*.bak"))
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_after_time_has_jumped_back_answers_tell_again(tmp_path: Path, reset: bool) -> None:
+    node = Node(tmp_path)
+    node.hear(0.0, 100)
+    if reset:
+        node.guard.forget()
+    node.clock = 10**7  # the bag begins anew
+    node.hear(1.5, 8)
+    assert node.guard.repairs == 1, node.guard.words
+
+
+def test_a_full_disk_is_said_and_the_repair_is_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node(tmp_path)
+    node.hear(0.0, 10)
+
+    def full(*_: object) -> None:
+        raise InputError("cannot write it: No space left on device; choose a folder you may write to")
+
+    monkeypatch.setattr("crossi2p_core.atomic.write_bytes", full)
+    node.hear(1.5, 8)
+    assert node.guard.repairs == 1 and node.reference.accepted
+    assert any(line.startswith("repaired: the reference was") for line in node.log)
+    assert any("state of the watch is not kept: cannot write it: No space" in line for line in node.log)
+    assert any("in use, but not saved: cannot write it: No space" in line for line in node.log)
+
+
+def test_what_was_found_from_scratch_is_taken_up_after_a_restart(tmp_path: Path) -> None:
+    node = Node(tmp_path, prior=None)
+    node.hear(40.0, 6)
+    assert node.guard.repairs == 1 and any(line.startswith("found: the camera is where") for line in node.log)
+    again = Node(tmp_path, prior=None)
+    again.hear(40.0)
+    assert any("goes on with the calibration that was found before" in line for line in again.log)
+    found = again.reference.find("lidar", "camera", 0)
+    np.testing.assert_allclose(found, read_calibration(tmp_path / "extrinsic.yaml"), atol=1e-9)
+    assert again.guard.in_use is again.used[0] and np.isfinite(again.used[0].registration.covariance).all()
+    again.hear(40.0, 10)
+    again.hear(0.0, 20, fits=False)
+    assert again.guard.state == "suspect" and again.reference.accepted  # it was good: nothing drops it but ~/reset
+    for policy, path in (("report", tmp_path), ("apply", tmp_path / "elsewhere")):
+        other = Node(path, policy, prior=None)
+        other.hear(40.0)
+        assert not other.reference.accepted and other.guard.state == ""
+
+
+def test_a_camera_that_was_moved_while_the_node_was_off_is_looked_for_anew(tmp_path: Path) -> None:
+    node = Node(tmp_path, prior=None)
+    node.hear(40.0, 6)
+    again = Node(tmp_path, prior=None)
+    again.hear(0.0, 11, fits=False)
+    assert again.log[-1] == "nothing fits the calibration that was found before: it is looked for from scratch again"
+    assert not again.reference.accepted and not (tmp_path / "extrinsic.watch.json").exists()
+    again.hear(0.0, 6)
+    assert se3.rotation_error_deg(again.reference.find("lidar", "camera", 0), turned(0.0)) < 0.3

@@ -117,6 +117,29 @@ def test_a_doubtful_answer_is_shown_but_not_told(seen: Outcome) -> None:
         assert made.hears("extrinsic")
 
 
+def test_what_becomes_the_reference_is_told_however_unsure(seen: Outcome) -> None:
+    doubtful = replace(seen, registration=replace(seen.registration, status="uncertain"))
+    with stage() as made:
+        made.listen("extrinsic", "pose")
+        made.outputs.publish(doubtful)
+        assert made.outputs.tf._broadcaster is None
+        made.outputs.use(doubtful)
+        assert made.hears("extrinsic", "pose") and made.outputs.tf._broadcaster is not None
+
+
+@pytest.mark.parametrize(("publish", "told"), [("ok", MOVED), ("in_use", np.eye(4)), ("none", None)])
+def test_by_tf_publish_single_answers_move_the_link_or_only_the_reference_does(publish: str, told: Any) -> None:
+    with stage(tf_publish=publish) as made:
+        sent: list[np.ndarray] = []
+        made.outputs.tf.publish = lambda each: sent.append(each.registration.T_cam_lidar)  # type: ignore[method-assign]
+        made.outputs.publish(outcome(), np.eye(4))
+        np.testing.assert_array_equal(sent, [] if told is None else [told])
+        made.outputs.publish(outcome(), None)
+        assert len(sent) == {"ok": 2, "in_use": 1, "none": 0}[publish]
+        made.outputs.use(outcome())
+        assert len(sent) == {"ok": 3, "in_use": 2, "none": 0}[publish]
+
+
 def test_nothing_is_drawn_while_nobody_looks() -> None:
     broken = outcome()
     object.__setattr__(broken.sample, "image", None)  # whoever draws this fails

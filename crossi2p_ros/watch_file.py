@@ -1,0 +1,67 @@
+"""The guard's memory: what it knew before a restart, for which sensors, and what was repaired then."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from crossi2p_core.calibration_file import read_extrinsic
+from crossi2p_core.errors import InputError
+from crossi2p_core.geometry import se3
+from crossi2p_core.monitor.config import MonitorConfig
+from crossi2p_core.monitor.state_file import SAME, read_told, write_watch
+from crossi2p_core.monitor.watch import Watch
+
+from .outcome import Outcome
+
+Frames = tuple[str, str]  # of the LiDAR and of the camera
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the file holds. instead_of: the reference that a repair took the place of, None without a repair."""
+
+    watch: Watch
+    frames: Frames
+    instead_of: np.ndarray | None
+
+
+def path_beside(save_path: str) -> Path:
+    """NAME.watch.json of NAME.yaml."""
+    return Path(save_path).expanduser().with_suffix(".watch.json")
+
+
+def write_kept(path: Path, kept: Kept) -> None:
+    """Atomically. Raises InputError where it cannot be written."""
+    before = None if kept.instead_of is None else kept.instead_of.tolist()
+    write_watch(path, kept.watch, {"lidar_frame": kept.frames[0], "camera_frame": kept.frames[1], "instead_of": before})
+
+
+def read_kept(path: Path, config: MonitorConfig) -> Kept | None:
+    """None where there is no file. Raises InputError for one that is no watch's."""
+    told = read_told(path)
+    if told is None:
+        return None
+    watch, before = Watch.from_dict(told, config), told.get("instead_of")
+    if before is not None:
+        try:
+            before = se3.check_transform(np.asarray(before, dtype=np.float64), f"instead_of in {path}")
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"instead_of in {path} is no transform ({error}); remove the file") from error
+    return Kept(watch, (str(told.get("lidar_frame")), str(told.get("camera_frame"))), before)
+
+
+def in_use_before(outcome: Outcome, T_cam_lidar: np.ndarray, save_path: str) -> tuple[Outcome, bool]:
+    """An outcome with the calibration (4, 4) that was in use before a restart instead, as sure as the file of ~/save
+    says; and whether that file holds it at all."""
+    path, covariance, there = Path(save_path).expanduser(), None, False
+    with suppress(InputError):  # it is not there, or somebody has changed it: then nobody knows how sure it was
+        saved = read_extrinsic(path)
+        there = bool(np.allclose(saved.T_cam_lidar, T_cam_lidar, atol=SAME))
+        covariance = saved.covariance if there else None
+    found = replace(outcome.registration, T_cam_lidar=T_cam_lidar, status="ok", reason="in use before the restart",
+                    covariance=np.full((6, 6), np.inf) if covariance is None else covariance)
+    return replace(outcome, registration=found), there
