@@ -10,16 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossi2p_core.calibrate.agree import agree
-from crossi2p_core.calibrate.choose import Place, choose
+from crossi2p_core.calibrate.choose import Place, apart, choose
 from crossi2p_core.calibrate.config import CalibrateConfig
-from crossi2p_core.calibrate.cross import cross_validate, jackknife, leave_out, shared_error, widened
-from crossi2p_core.calibrate.frames import evenly
+from crossi2p_core.calibrate.cross import cross_validate, few_places, jackknife, leave_out, shared_error, widened
+from crossi2p_core.calibrate.frames import Read, evenly
 from crossi2p_core.calibrate.observability import in_words, sigmas
+from crossi2p_core.calibrate.run import calibrate
 from crossi2p_core.calibrate.verdict import SAME, judge
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.geometry.pose_covariance import covariance_to_ros
-from crossi2p_core.types import Camera, Registration
+from crossi2p_core.types import Camera, PointCloud, Prior, Registration, Sample
 
 TRUTH = se3.make(se3.exp_so3(np.array([0.3, -1.2, 0.4])), np.array([0.2, -0.1, 1.5]))
 SIGMA = np.array([2e-3, 1e-3, 3e-3, 0.02, 0.05, 0.03])
@@ -159,6 +160,43 @@ def test_a_covariance_is_widened_never_narrowed() -> None:
     own = np.diag(SIGMA**2)
     assert np.allclose(widened(own, 0.1 * own), own)
     assert np.allclose(widened(own, 9 * own), 9 * own)
+
+
+@pytest.mark.parametrize("places", [5, 10, 50])
+def test_answers_from_few_places_stay_within_what_is_said_of_them(places: int) -> None:
+    """Errors whose size is as uncertain as that of so many draws: one of a hundred is beyond, as if it were known."""
+    rng = np.random.default_rng(places)
+    size = (places - 1) / rng.chisquare(places - 1, 20_000)
+    squared = (rng.standard_normal((20_000, 6))**2).sum(axis=1) * size
+    assert 0.007 < (squared > few_places(places) * SAME**2).mean() < 0.013
+    assert few_places(1) == few_places(5) > few_places(6) > few_places(1000) > 1
+
+
+def test_frames_of_one_place_are_one_place() -> None:
+    road = [Place(np.array([0.5 * i, 0, 0]), None) for i in range(9)]  # 2 m are apart
+    assert apart(road, CONFIG) == 3 and apart([NOWHERE] * 4, CONFIG) == 4
+    assert apart([Place(None, 0.1 * i) for i in range(10)], CONFIG) == 2
+
+
+class Sure:
+    """Instead of a registrar: one answer, and always as sure."""
+
+    def register(self, *_: object) -> Registration:
+        return replace(registration(), covariance=np.diag((0.15 * SIGMA)**2))
+
+    register_joint = register
+
+
+@pytest.mark.parametrize(("frames", "seconds", "start"), [(5, 1.0, "good"), (50, 1.0, "wrong"), (50, 0.01, "good")])
+def test_few_places_call_no_start_wrong_that_many_would(frames: int, seconds: float, start: str) -> None:
+    """The start is 4.6 sigmas of the joint alignment off."""
+    camera = Camera(np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]), 640, 480)
+    samples = tuple(Sample(str(i), np.zeros((480, 640, 3), np.uint8), camera, PointCloud(np.zeros((1, 3), np.float32)),
+                           stamp_cloud=seconds * i) for i in range(frames))
+    off = Prior(se3.exp_se3(4.6 * 0.15 * SIGMA * np.eye(6)[4]) @ TRUTH, 1.0, 0.1)
+    wide = replace(CONFIG, frames=frames, folds=0, floor_px=0.0)
+    found = calibrate(Read(samples, ()), off, Sure(), wide, lambda *_: None)  # type: ignore[arg-type]
+    assert (found.verdict.status, found.verdict.start) == ("ok", start)
 
 
 def test_what_frames_share_is_told_in_pixels() -> None:

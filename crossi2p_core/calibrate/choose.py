@@ -46,6 +46,15 @@ def choose(information: Array, places: Sequence[Place], config: CalibrateConfig)
     return chosen
 
 
+def apart(places: Sequence[Place], config: CalibrateConfig) -> int:
+    """How many of the frames saw things of their own: those beside another one count once."""
+    counted = list[int]()
+    for i in range(len(places)):
+        if not _beside(i, counted, places, config):
+            counted.append(i)
+    return len(counted)
+
+
 def _beside(frame: int, chosen: Sequence[int], places: Sequence[Place], config: CalibrateConfig) -> int:
     """How many of the chosen frames were taken at the same place, or, where places are not known, time."""
     here, count = places[frame], 0

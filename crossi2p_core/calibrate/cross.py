@@ -12,6 +12,8 @@ from ..geometry.pose_covariance import covariance_from_ros
 from ..types import Camera
 
 Array = np.ndarray
+SURE = 0.99  # share of the answers that are to lie within the ellipsoid of that share
+_FEWEST = 5  # places; fewer widen no further, for then a frame's own covariance is all that is known
 _DEPTH_M = 10.0  # where a pixel's error and a shift look alike; about half of what drives show is nearer
 
 
@@ -62,6 +64,21 @@ def widened(covariance: Array, seen: Array) -> Array:
     whiten = (axes / np.sqrt(values.clip(min=1e-300))).T
     factor = float(np.trace(whiten @ seen @ whiten.T)) / 6.0
     return covariance * max(1.0, factor)
+
+
+def few_places(places: int) -> float:
+    """By how much a covariance from frames of so many places is to be widened, so that `SURE` of six-dimensional errors
+    stay within its ellipsoid.
+
+    How much frames err is known from as many, so that what n of them agree on errs like Student's t with n - 1 degrees
+    of freedom (the six numbers of a frame go astray together and count once), not like the normal distribution: an F
+    quantile takes the place of the chi-square one. 5 places: 5.4, 10: 2.1, 20: 1.4. docs/calibration.md has what was
+    measured.
+    """
+    from scipy.special import chdtri, fdtri  # the command line starts without scipy
+
+    freedom = max(_FEWEST, places) - 1
+    return float(6 * fdtri(6, freedom, SURE) / chdtri(6, 1 - SURE))
 
 
 def shared_error(camera: Camera, T_cam_lidar: Array, pixels: float) -> Array:

@@ -12,9 +12,9 @@ from ..geometry import se3
 from ..registrar import Registrar
 from ..types import Prior, Registration, Sample
 from .agree import Agreement
-from .choose import Place, choose
+from .choose import Place, apart, choose
 from .config import CalibrateConfig
-from .cross import CrossValidation, cross_validate, leave_out, shared_error, widened
+from .cross import CrossValidation, cross_validate, few_places, leave_out, shared_error, widened
 from .frames import Advance, Looked, Read
 from .look import look, look_in_time
 from .observability import in_words, sigmas
@@ -30,9 +30,9 @@ NEAR = 3.0  # sigmas of the agreement within which it searches
 class Calibration:
     """One extrinsic from many frames.
 
-    T_cam_lidar: (4, 4), covariance: (6, 6) as in `Registration`, widened by what cross-validation shows and by
-    what no number of frames averages out, and by what is not known of the clocks. verdict: as told to people. start:
-    the prior, None from scratch.
+    T_cam_lidar: (4, 4), covariance: (6, 6) as in `Registration`, widened by what cross-validation shows, by what few
+    places cannot show, by what no number of frames averages out, and by what is not known of the clocks. verdict: as
+    told to people. start: the prior, None from scratch.
     moved_deg, moved_m, moved_sigmas: from the start to the answer.
     looked: every frame that was registered by itself; distances: of each that has an answer from what they agree on,
     in its sigmas. samples: of the joint registration, each cloud where it was then, and used: their names. weak: what
@@ -81,8 +81,7 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     # 4. how much that depends on single frames
     cross = _cross_validate(used, joint, near, registrar, config, advance)
     # 5. what is known of the error, and whether that is enough
-    covariance = joint.covariance if cross is None else widened(joint.covariance, cross.covariance)
-    covariance = covariance + shared_error(samples[0].camera, joint.T_cam_lidar, config.floor_px)
+    covariance = _covariance(joint, cross, used, config)
     twists = [read.twists[seen.which[i]] for i in chosen] if read.twists else []
     covariance, weak = _with_clocks(covariance, joint.T_cam_lidar, offset, twists, config)
     moved, moved_sigmas = _moved(prior, joint.T_cam_lidar, covariance)
@@ -116,6 +115,14 @@ def _cross_validate(used: Sequence[Sample], joint: Registration, near: Prior, re
         return found
 
     return cross_validate(joint.T_cam_lidar, stays, again)
+
+
+def _covariance(joint: Registration, cross: CrossValidation | None, used: Sequence[Sample],
+                config: CalibrateConfig) -> Array:
+    """(6, 6) of the joint answer, clocks aside."""
+    covariance = joint.covariance if cross is None else widened(joint.covariance, cross.covariance)
+    covariance = covariance * few_places(apart([Place.of(sample) for sample in used], config))
+    return covariance + shared_error(used[0].camera, joint.T_cam_lidar, config.floor_px)
 
 
 def _with_clocks(covariance: Array, T: Array, offset: TimeOffset | None, twists: Sequence[Array | None],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..types import Registration
 from .config import CalibrateConfig
 
-SAME = 4.1  # sigmas of six numbers together: 99 of 100 right starts are nearer than that (chi-square, 6 degrees)
+SAME = 4.1  # sigmas of six numbers together: 99 of 100 are nearer (chi-square); `cross.few_places` makes that so
 
 
 @dataclass(frozen=True)
