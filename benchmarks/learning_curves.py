@@ -17,16 +17,21 @@ import numpy as np
 from crossi2p_core import atomic
 
 SPAN = 25  # steps per line that is kept
-SHOWN = (("coarse recall", ("coarse_recall",)), ("losses", ("loss.alignment", "coarse_loss", "fine_loss", "loss.pose")),
-         ("weights by GradNorm", ("weight.alignment", "weight.correspondence", "weight.pose")),
-         ("fine error, px", ("fine_error_px",)))
-VALIDATED = ("coarse_recall", "coarse_recall_wrong_image")
+MATCHES = (("coarse recall", ("coarse_recall",)),
+           ("losses", ("loss.alignment", "coarse_loss", "fine_loss", "loss.pose")),
+           ("weights by GradNorm", ("weight.alignment", "weight.correspondence", "weight.pose")),
+           ("fine error, px", ("fine_error_px",)))
+FLOW = (("poses, deg", ()), ("losses", ("loss.flow", "loss.shift")), ("flow, px", ("start_px", "flow_px")),
+        ("poses, m", ()))
+VALIDATED = {"coarse recall": ("coarse_recall", "coarse_recall_wrong_image"),
+             "poses, deg": ("rre_deg_start_median", "rre_deg_median", "rre_deg_wrong_image_median"),
+             "poses, m": ("rte_m_start_median", "rte_m_median", "rte_m_wrong_image_median")}
 
 
 def main(run: Path, target: Path) -> None:
     """Read, thin, draw, write."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    steps = thinned([line for line in lines if "loss.alignment" in line])
+    steps = thinned([line for line in lines if "gradient" in line])
     notes = [line for line in lines if "note" in line]
     target.mkdir(parents=True, exist_ok=True)
     kept = sorted([*steps, *notes], key=lambda line: line["step"])
@@ -64,17 +69,14 @@ def draw(steps: list[dict[str, float]], validated: list[dict[str, float]], path:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(2, 2, figsize=(11, 7), constrained_layout=True)
-    for axis, (title, names) in zip(axes.flat, SHOWN, strict=True):
-        for name in names:
-            told = [(line["step"], line[name]) for line in steps if name in line]
-            if told:
-                axis.plot(*zip(*told, strict=True), label=name)
+    for axis, (title, names) in zip(axes.flat, FLOW if "loss.flow" in steps[0] else MATCHES, strict=True):
+        for lines, own, style, label in ((steps, names, "-", ""),
+                                         (validated, VALIDATED.get(title, ()), "o--", "fresh transforms: ")):
+            for name in own:
+                told = [(line["step"], line[name]) for line in lines if name in line]
+                if told:
+                    axis.plot(*zip(*told, strict=True), style, label=label + name)
         axis.set(title=title, xlabel="step")
-    for name in VALIDATED:
-        told = [(line["step"], line[name]) for line in validated if name in line]
-        if told:
-            axes.flat[0].plot(*zip(*told, strict=True), "o--", label=f"fresh transforms: {name}")
-    for axis in axes.flat:
         axis.legend(fontsize=8)
         axis.grid(alpha=0.3)
     figure.savefig(path, dpi=90)

@@ -110,6 +110,8 @@ def test_other_settings_are_told_and_another_network_is_refused(tmp_path: Path) 
     assert "lr is 0.02 from here on, it was 0.01" in notes and "steps is 8 from here on" in notes
     with pytest.raises(InputError, match=r"network\.coarse\.layers=4, this run wants 5"):
         train(tmp_path, network={"coarse": {"layers": 5}})
+    with pytest.raises(InputError, match=r"has task=matches, this run wants flow"):
+        train(tmp_path, task="flow")
 
 
 def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:

@@ -24,11 +24,12 @@ def say_differences(found: Checkpoint, config: TrainConfig, fingerprint: str, wh
 
     Raises InputError for another network: its weights would not fit.
     """
-    before, now = flat(found.config), flat(plain_config(config))
+    before, now = {"task": "matches"} | flat(found.config), flat(plain_config(config))
+    shape = "task", "flow." if config.task == "flow" else "network."  # names whose change is another network
     changed = [name for name in sorted(before.keys() | now.keys())
                if before.get(name) != now.get(name) and name.partition(".")[0] not in _PLACE]
     for name in changed:
-        if name.startswith("network."):
+        if name.startswith(shape):
             raise InputError(f"{where} has {name}={before.get(name)}, this run wants {now.get(name)}; give it another "
                              "out, or the network of the checkpoint")
     sentences = [f"{name} is {now.get(name)} from here on, it was {before.get(name)}" for name in changed]
