@@ -111,7 +111,7 @@ def test_other_settings_are_told_and_another_network_is_refused(tmp_path: Path) 
     with pytest.raises(InputError, match=r"network\.coarse\.layers=4, this run wants 5"):
         train(tmp_path, network={"coarse": {"layers": 5}})
     with pytest.raises(InputError, match=r"has task=matches, this run wants flow"):
-        train(tmp_path, task="flow")
+        Trainer(toy_config(tmp_path, task="flow"), toy_model(), ToyTask(), ToyExamples()).run()
 
 
 def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
