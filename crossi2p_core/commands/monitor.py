@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,7 +17,7 @@ from ..config import load_config
 from ..datasets import Source, open_source
 from ..datasets.selection import select_frames
 from ..errors import InputError
-from ..types import Prior
+from ..types import Prior, Sample
 from .knocks import Knock, KnockOption, KnockSeedOption, read_knock
 from .options import CameraOption, FramesOption, JsonOption, SourceArgument, degrees_and_metres
 from .progress import progress
@@ -25,9 +26,11 @@ from .results import staged_folder
 from .starts import Starts
 
 if TYPE_CHECKING:
-    from ..monitor.follow import Followed, Follower
+    from ..monitor.follow import Followed, Follower, Repair
+    from ..motion.track import Track
     from ..registrar import Registrar
 
+Advance = Callable[[int, int], None]
 EXIT_CODES = {"calibrated": 0, "repaired": 0, "suspect": 1, "decalibrated": 1, "unknown": 3}
 
 
@@ -47,7 +50,11 @@ def monitor(
     seed: KnockSeedOption = 0,
     state: Annotated[Path | None, typer.Option(
         "--state", metavar="FILE", show_default=False,
-        help="What the watch knows: read first where it is there, written at the end.")] = None,
+        help="What the watch knows: read first where it is there, written at each change and at the end.")] = None,
+    max_turn: Annotated[float | None, typer.Option(
+        "--max-turn", metavar="DEG_S", min=0.1, show_default=False,
+        help="Frames during turns faster than so many degrees per second say nothing: a turn bends the scan. By "
+             "recorded poses, else from scan to scan (needs open3d). Default: all count.")] = None,
     out: Annotated[Path | None, typer.Option(
         "--out", metavar="DIR", show_default=False,
         help="Folder for timeline.json and, if a new calibration was found, extrinsic.yaml.")] = None,
@@ -69,51 +76,105 @@ def monitor(
     opened = open_source(source, camera=camera)
     chosen = select_frames(opened, frames)
     knocks = read_knock(knock, seed, len(chosen))
-    first = starts.for_group(opened[chosen[0]])
-    assert first is not None
+    rig, start = _first(opened, chosen, starts)
     from ..monitor.config import MonitorConfig
     from ..monitor.follow import Follower
     from ..monitor.state_file import read_watch, write_watch
     from ..monitor.watch import Watch
+    from ..motion.accumulated import track_of
     from ..registrar import Registrar
 
     settings = load_config(MonitorConfig, config)
-    known = None if state is None else read_watch(state, np.asarray(first.T_cam_lidar), settings)
+    known = None if state is None else read_watch(state, np.asarray(start.T_cam_lidar), settings)
     registrar = Registrar(None, device, weights)
-    follower = Follower(known or Watch(np.asarray(first.T_cam_lidar), settings), registrar, policy)
+    follower = Follower(known or Watch(np.asarray(start.T_cam_lidar), settings), registrar, policy)
+    drive = _Drive(opened, chosen, rig, start, knocks, None if max_turn is None else track_of(opened), max_turn or 0.0)
+
+    def keep() -> None:
+        if state is not None:
+            write_watch(state, follower.watch)
+
     rows, found = [], None
     with progress("Watching") as advance, staged_folder(out) as folder:
-        for name, followed in _follow(opened, chosen, follower, registrar, first, knocks, advance):
-            rows.append(_row(name, followed))
-            found = followed.repair or found
-            if not as_json and (followed.said.changed or followed.repair or followed.failed):
-                print(_in_words(followed), flush=True)
+        keep()  # where that fails, it fails before the drive and not after it
+        try:
+            for name, followed in drive.followed(follower, registrar, advance):
+                rows.append(_row(name, followed))
+                found = followed.repair or found
+                if followed.said.changed or followed.repair:
+                    keep()
+                if not as_json and (followed.said.changed or followed.repair or followed.failed):
+                    print(_in_words(followed), flush=True)
+        finally:
+            keep()
         report = plain({"frames": rows, "state": rows[-1]["state"], "words": rows[-1]["words"]})
         if folder is not None:
-            atomic.write_text(folder / "timeline.json", json.dumps(report, indent=1, allow_nan=False))
-            if found is not None:
-                kept = found.found
-                write_calibration(folder / "extrinsic.yaml", Extrinsic(
-                    kept.T_cam_lidar, "camera", "lidar", kept.covariance, kept.verdict.status, found.words,
-                    f"{len(kept.used)} frames of {source}"))
-    if state is not None:
-        write_watch(state, follower.watch)
+            _write(folder, report, found, source)
     print(json.dumps(report, allow_nan=False) if as_json else f"{report['state']}: {report['words']}")
     raise typer.Exit(EXIT_CODES[report["state"]])
 
 
-def _follow(source: Source, chosen: list[int], follower: Follower, registrar: Registrar, first: Prior,
-            knock: Knock | None, advance: Any) -> Iterator[tuple[str, Followed]]:
-    """Every frame, and what follows from it."""
-    for number, index in enumerate(chosen):
-        name = source.names[index]
+def _first(source: Source, chosen: list[int], starts: Starts) -> tuple[str, Prior]:
+    """The rig of the first frame that can be read, which is the one watched, and the calibration in use. Raises
+    InputError where none can be read."""
+    reasons = []
+    for index in chosen:
         try:
-            sample = source[index] if knock is None else knock.seen(source[index], number)
-            prior = Prior(follower.watch.T_in_use, first.max_deg, first.max_m)
-            yield name, follower.after(sample, registrar.register(sample, prior))
+            sample = source[index]
         except InputError as error:
-            yield name, follower.without(name, str(error))
-        advance(number + 1, len(chosen))
+            reasons.append(str(error))
+            continue
+        start = starts.for_group(sample)
+        assert start is not None
+        return sample.rig, start
+    raise InputError(f"none of the {len(chosen)} frames can be read; the first: {reasons[0]}")
+
+
+@dataclass(frozen=True)
+class _Drive:
+    """The frames that are looked at. start: the calibration in use, and how far from it is searched. track: where turns
+    are to be noticed that are faster than max_turn, deg/s."""
+
+    source: Source
+    chosen: list[int]
+    rig: str
+    start: Prior
+    knock: Knock | None
+    track: Track | None
+    max_turn: float
+
+    def followed(self, follower: Follower, registrar: Registrar, advance: Advance) -> Iterator[tuple[str, Followed]]:
+        """Every frame, and what follows from it."""
+        for number, index in enumerate(self.chosen):
+            name = self.source.names[index]
+            try:
+                sample = self._read(number, index)
+                prior = Prior(follower.watch.T_in_use, self.start.max_deg, self.start.max_m)
+                yield name, follower.after(sample, registrar.register(sample, prior))
+            except InputError as error:
+                yield name, follower.without(name, str(error))
+            advance(number + 1, len(self.chosen))
+
+    def _read(self, number: int, index: int) -> Sample:
+        """Raises InputError for a frame that says nothing of the calibration in use."""
+        sample = self.source[index]
+        if sample.rig != self.rig:
+            raise InputError(f"is of the rig {sample.rig!r}, the one watched is {self.rig!r}")
+        twist = None if self.track is None else self.track.twist(index)
+        if twist is not None and (turn := float(np.degrees(np.linalg.norm(twist[:3])))) > self.max_turn:
+            raise InputError(f"the vehicle turns by {turn:.0f} deg/s, and --max-turn allows {self.max_turn:g}")
+        return sample if self.knock is None else self.knock.seen(sample, number)
+
+
+def _write(folder: Path, report: dict[str, Any], repair: Repair | None, source: str) -> None:
+    """The timeline, and the last new calibration where there is one."""
+    atomic.write_text(folder / "timeline.json", json.dumps(report, indent=1, allow_nan=False))
+    if repair is None:
+        return
+    found = repair.found
+    write_calibration(folder / "extrinsic.yaml", Extrinsic(
+        found.T_cam_lidar, "camera", "lidar", found.covariance, found.verdict.status, repair.words,
+        f"{len(found.used)} frames of {source}"))
 
 
 def _row(name: str, followed: Followed) -> dict[str, Any]:
