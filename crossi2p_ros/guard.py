@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import RLock
 
 import numpy as np
 
@@ -26,12 +27,13 @@ BLIND_NS = 10**9  # a turn of ten seconds is ten frames that say nothing, howeve
 
 
 class Guard:
-    """Looks at outcomes one by one, in the worker's thread; others only read, but for `accept` and `forget`."""
+    """Looks at outcomes one by one, in the worker's thread; operators `accept` and `forget` in the executor's."""
 
     def __init__(self, settings: Callable[[], Settings], reference: Reference,
                  use: Callable[[Outcome], None] = lambda outcome: None) -> None:
         """use: told of every estimate that becomes the reference."""
         self._settings, self._reference, self._use = settings, reference, use
+        self._lock = RLock()
         self._repair = Repair(settings)
         self._watch: Watch | None = None
         self._frames: Frames | None = None
@@ -60,14 +62,41 @@ class Guard:
 
     def consider(self, outcome: Outcome) -> list[str]:
         """Take an outcome in; returns what is to be logged."""
+        with self._lock:
+            return self._consider(outcome)
+
+    def pass_over(self, reason: str, stamp: int) -> list[str]:
+        """A pair with this stamp (ns) was not registered, and why; returns what is to be logged."""
+        with self._lock:
+            if self._watch is None or abs(stamp - self._blind_at) < BLIND_NS:  # the clock may jump back
+                return []
+            self._blind_at = stamp
+            return self._take(cannot_tell(str(stamp / 1e9), reason), self._watch)
+
+    def accept(self, outcome: Outcome) -> None:
+        """An operator makes an answer the reference."""
+        with self._lock:
+            self._repair.forget()
+            self._put_to_use(outcome)
+
+    def forget(self) -> None:
+        """Former outcomes count no more, nor does what the file says: ~/reset was called."""
+        with self._lock:
+            self._drop()
+            self._told_until = self._blind_at = 0
+
+    def _consider(self, outcome: Outcome) -> list[str]:
+        """As `consider`, alone."""
         # 1. from scratch there is nothing to watch, but perhaps something to begin with
+        if self._is_late(outcome):
+            return []
         if outcome.reference is None:
             return self._take_up_found(outcome) or self._repaired(self._repair.consider(outcome))
         # 2. whose watch
         log = self._watch_over(outcome)
         assert self._watch is not None
-        if not _same(outcome.reference, self._watch.T_in_use) or self._is_late(outcome):
-            return log  # what is in use was taken up from the file, or accepted: this answer started elsewhere
+        if not _same(outcome.reference, self._watch.T_in_use):
+            return log  # taken back up from the file: this answer started elsewhere
         # 3. what this answer adds
         log += self._observe(outcome, self._watch)
         if self._untried and self._watch.standing.lost:
@@ -76,23 +105,6 @@ class Guard:
         # 4. what follows
         moved = self._watch.state is State.DECALIBRATED
         return log + self._repaired(self._repair.consider(outcome, moved, self._seen() if moved else None))
-
-    def pass_over(self, reason: str, stamp: int) -> list[str]:
-        """A pair with this stamp (ns) was not registered, and why; returns what is to be logged."""
-        if self._watch is None or abs(stamp - self._blind_at) < BLIND_NS:  # the clock may jump back
-            return []
-        self._blind_at = stamp
-        return self._take(cannot_tell(str(stamp / 1e9), reason), self._watch)
-
-    def accept(self, outcome: Outcome) -> None:
-        """An operator makes an answer the reference."""
-        self._repair.forget()
-        self._put_to_use(outcome)
-
-    def forget(self) -> None:
-        """Former outcomes count no more, nor does what the file says: ~/reset was called."""
-        self._drop()
-        self._told_until = self._blind_at = 0
 
     def _drop(self) -> None:
         """Back to what `prior.source` says, and nothing is known of that."""

@@ -119,7 +119,8 @@ DIAGNOSTIC_VALUES = {
     "registrations ok": "answers so far, since the node was configured",
     "uncertain": "likewise",
     "failed": "likewise",
-    "agreeing answers": "those in a row that say so far that the reference is wrong (unless `repair.policy` is report)",
+    "agreeing answers": "those in a row that say so far that the reference is wrong, up to `repair.agreeing` (unless "
+                         "`repair.policy` is report)",
     "repairs": "estimates that became the reference by themselves (`repair.policy` apply)",
     "pairs": "image and cloud brought together, since the node was activated",
     "pairs dropped": "those that a newer one overtook before they were used (mode continuous)",
