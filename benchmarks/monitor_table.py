@@ -15,6 +15,7 @@ from crossi2p_core.monitor.watch import Watch
 LEVELS = ((0.0, 0.0), (0.25, 0.0), (0.5, 0.0), (1.0, 0.0), (2.0, 0.0), (0.0, 0.02), (0.0, 0.05), (0.0, 0.10))  # deg, m
 TOGETHER = 20  # frames that are off in the same direction
 WINDOWS = (1, 5, 10, 20)
+LEAST_WINDOWS = 5  # of either kind; an area from fewer says nothing
 RUNS, RUN_FRAMES, BEFORE, MOST = 4, 10_000, 30, 100  # drives, frames of each; frames before a move, and after it
 Frames = dict[tuple[str, int], dict[int, Evidence]]  # by source and number of the level, then by frame
 Group = tuple[str, list[str]]  # a name, and the sources in it
@@ -35,11 +36,13 @@ def tables(frames: Frames) -> Iterator[str]:
 
 
 def roc(frames: Frames, groups: list[Group]) -> Iterator[str]:
-    """A row per group and level, a column per window."""
+    """A row per group and level, a column per window; before them how many windows these areas rest on."""
     yield (f"| recording | off by | {' | '.join(f'{window} frames' for window in WINDOWS)} |\n"
            f"|{'---|' * (len(WINDOWS) + 2)}")
     for name, sources in groups:
         good = {window: _statistics(frames, sources, 0, window) for window in WINDOWS}
+        counts = (f"{len(_statistics(frames, sources, 1, window))} and {len(good[window])}" for window in WINDOWS)
+        yield f"| {name} | windows, off and not | {' | '.join(counts)} |"
         for level in range(1, len(LEVELS)):
             areas = [_area(_statistics(frames, sources, level, window), good[window]) for window in WINDOWS]
             yield f"| {name} | {_named(level)} | {' | '.join(areas)} |"
@@ -47,12 +50,14 @@ def roc(frames: Frames, groups: list[Group]) -> Iterator[str]:
 
 def false_alarms(frames: Frames, groups: list[Group]) -> Iterator[str]:
     """Alarms over drives of frames at the true extrinsic, in random order."""
-    yield f"| recording | frames drawn from | false alarms in {RUNS * RUN_FRAMES} frames |\n|---|---|---|"
+    yield "| recording | frames drawn from | frames drawn | false alarms in 10 000 frames |\n|---|---|---|---|"
     for name, sources in groups:
         usable = _usable(frames, sources, 0)
         if usable:
             alarms = sum(_alarms(usable, np.random.default_rng(seed)) for seed in range(RUNS))
-            yield f"| {name} | {len(usable)} of {sum(len(frames[each, 0]) for each in sources)} | {alarms} |"
+            rate = alarms * 10_000 / (RUNS * RUN_FRAMES)
+            yield (f"| {name} | {len(usable)} of {sum(len(frames[each, 0]) for each in sources)} | "
+                   f"{RUNS * RUN_FRAMES} | {rate:.0f} |")
 
 
 def delays(frames: Frames, groups: list[Group]) -> Iterator[str]:
@@ -90,9 +95,9 @@ def _statistic(reading: Reading) -> float:
 
 
 def _area(bad: list[float], good: list[float]) -> str:
-    """Probability that a bad one is higher than a good one; empty where there are none."""
-    if not bad or not good:
-        return ""
+    """Probability that a bad one is higher than a good one; no number where there are few."""
+    if min(len(bad), len(good)) < LEAST_WINDOWS:
+        return "few"
     a, b = np.array(bad)[:, None], np.array(good)[None]
     return f"{float((a > b).mean() + 0.5 * (a == b).mean()):.3f}"
 
