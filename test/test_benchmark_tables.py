@@ -1,0 +1,31 @@
+"""The tables that benchmarks make: what they rest on is in them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks import monitor_table
+from benchmarks.monitor_table import Frames, false_alarms, roc
+from crossi2p_core.monitor.evidence import Evidence
+
+SIGMA = np.array([2e-3] * 3 + [0.02] * 3)
+
+
+def drive(count: int) -> Frames:
+    """Frames that say the truth, at every level of a move as at none."""
+    one = Evidence("one", np.zeros(6), np.diag(SIGMA**2), "", 0.0)
+    return {("drive", level): dict.fromkeys(range(count), one) for level in range(8)}
+
+
+def test_an_area_from_few_windows_is_left_out() -> None:
+    lines = list(roc(drive(22), [("drive", ["drive"])]))
+    assert lines[1:3] == ["| drive | windows, off and not | 22 and 22 | 8 and 9 | 3 and 3 | 1 and 1 |",
+                          "| drive | 0.25 deg | 0.500 | 0.500 | few | few |"]
+
+
+def test_false_alarms_are_told_by_ten_thousand_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitor_table, "RUN_FRAMES", 50)
+    monkeypatch.setattr(monitor_table, "_alarms", lambda *_: 3)
+    *_, row = false_alarms(drive(3), [("drive", ["drive"])])
+    assert row == "| drive | 3 of 3 | 200 | 600 |"
