@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import bags
 import cv2
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ from recordings import write_lines
 from crossi2p_core.calibrate.report import between
 from crossi2p_core.calibration_file import Extrinsic, read_calibration, write_calibration
 from crossi2p_core.commands.fleet import _digest, _from_anywhere
-from crossi2p_core.commands.rig import Rig, _robot, read_options
+from crossi2p_core.commands.rig import Rig, _robot, calibrate_rig, read_options
 from crossi2p_core.datasets import open_source
 from crossi2p_core.datasets.source import RobotNames
 from crossi2p_core.datasets.synthetic import SyntheticSource
 from crossi2p_core.geometry import se3
+from crossi2p_core.types import Prior, Registration, Sample
 
 FRAMES = 5
 BASELINE = np.array([-0.54, 0.0, 0.0])  # as KITTI's: the right camera sees everything so far to the left
@@ -133,3 +135,35 @@ def test_frames_and_topics_are_what_was_asked_else_recorded_else_by_the_cameras_
     assert _robot(RobotNames(), "/front/image_raw", "", "") == RobotNames(
         "front-image_raw_optical", "lidar", "/front-image_raw/image_raw", "/lidar/points")
     assert _robot(RobotNames(), None, "", "").camera_frame == "camera_optical"
+
+
+class Believing:
+    """Instead of a registrar: every start is right."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def register(self, _: Sample, prior: Prior) -> Registration:
+        return Registration(np.asarray(prior.T_cam_lidar), 1e-6 * np.eye(6), "ok", "fits", 1.0, 0.5, 0.0)
+
+    def register_joint(self, _: list[Sample], prior: Prior) -> Registration:
+        return self.register(_[0], prior)
+
+
+def test_files_of_a_bags_cameras_have_its_frames_and_topics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with bags.RawBag(tmp_path / "bag") as raw:
+        for one in (bags.sample(number) for number in range(2)):
+            raw.cloud(one, frame="/velodyne")
+            raw.camera("/front", one, frame="front_optical")
+            raw.camera("/rear", one, frame="rear_optical")
+    for name in ("front", "rear"):
+        write_calibration(tmp_path / f"{name}.yaml", Extrinsic(bags.T_CAM_LIDAR))
+    monkeypatch.setattr("crossi2p_core.registrar.Registrar", Believing)
+    calibrate_rig(Rig(str(tmp_path / "bag"), cameras="/front,/rear", out=str(tmp_path / "out"),
+                      init=f"{tmp_path / 'front.yaml'},{tmp_path / 'rear.yaml'}"))
+    for name in ("front", "rear"):
+        told = {file.name: file.read_text() for file in (tmp_path / "out" / name).iterdir()
+                if file.suffix in (".xml", ".txt", ".yaml")}
+        assert f'<parent link="velodyne"/>\n  <child link="{name}_optical"/>' in told["extrinsic.urdf.xml"]
+        assert f"--frame-id velodyne --child-frame-id {name}_optical\n" in told["static_transform.txt"]
+        for topic in (f"rostopic: /{name}/image_raw", "lidar_rostopic: /points"):
+            assert topic in told["camchain.yaml"]
