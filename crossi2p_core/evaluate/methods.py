@@ -81,7 +81,8 @@ def _estimated(matcher: Matcher) -> Method:
     def ask(sample: Sample, prior: Prior | None) -> Answer:
         begin = time.perf_counter()
         found = matcher.estimate(sample, prior)
-        sure = found.margin >= SURE_MARGIN
+        # within the bounds of a guess hardly any other pose is left to be beaten, which makes nobody sure
+        sure = prior is None and found.margin >= SURE_MARGIN
         return _answer(found.T_cam_lidar, found.covariance, "ok" if sure else "uncertain",
                        f"the pose beats others by {found.margin:.1f}", begin)
     return ask
