@@ -205,6 +205,7 @@ def test_clocks_are_as_unsure_as_motion_and_settings_leave_them() -> None:
     assert 0.0018 < clock_sigma(told, 0.005) < 0.002
     assert clock_sigma(untold, 0.005) == pytest.approx(0.005)
     assert clock_sigma(told, 0.0) == 0
+    assert 0.010 < clock_sigma(TimeOffset(0.03, 0.012, 20), 0.002) < 0.012  # not shown, and no reason to believe clocks
 
 
 def test_a_calibration_is_no_surer_than_its_clocks() -> None:

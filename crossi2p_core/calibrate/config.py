@@ -22,4 +22,4 @@ class CalibrateConfig:
     ok_m: float = option(0.03, low=0.0, high=10.0)  # and of the translation
     floor_px: float = option(0.5, low=0.0, high=20.0)  # standard deviation that no number of frames averages out
     time_offset: Literal["auto", "off"] = "auto"  # of camera and LiDAR, where motion shows it
-    clock_s: float = option(0.005, low=0.0, high=1.0)  # how far they may be apart where it does not; 0: synchronised
+    clock_s: float = option(0.002, low=0.0, high=1.0)  # how far they may be apart where it does not; 0: synchronised

@@ -117,11 +117,13 @@ def at_exposure(samples: Sequence[Sample], twists: Sequence[Array | None], secon
 def clock_sigma(offset: TimeOffset, clock_s: float) -> float:
     """Standard deviation, s, of the time between image and scan that is not accounted for.
 
-    clock_s: of clocks as they are taken to be, which speaks where motion does not tell. An offset that is taken has
-    shown that they are not so.
+    clock_s: of clocks as they are believed to be, which speaks where motion does not tell; 0: that is known. An
+    estimate farther from none than its own sigma says that they are worse. An offset that is taken needs no belief.
     """
     if offset.taken or not clock_s:
         return offset.sigma_s if offset.taken else 0.0
+    if offset.sigma_s < UNTOLD_S:
+        clock_s = max(clock_s, float(np.sqrt(max(0.0, offset.seconds**2 - offset.sigma_s**2))))
     return float(1 / np.hypot(1 / offset.sigma_s, 1 / clock_s))
 
 
