@@ -60,7 +60,7 @@ def test_right_answers_lead_to_the_truth(batch, monkeypatch, outliers: float) ->
     torch.manual_seed(0)
     oracle = Oracle(batch, outliers)
     watched(monkeypatch, oracle)
-    start = draw_starts(batch, StartsConfig(5.0, 0.4, 1))
+    start = draw_starts(batch, StartsConfig(5.0, 0.4, per_pair=1))
     found, matches = approach(oracle, batch, start)
     for T, truth in zip(found.T, batch.T_cam_lidar, strict=True):
         assert se3.rotation_error_deg(T.numpy(), truth.numpy()) < 0.05 + outliers
@@ -75,7 +75,7 @@ def test_several_frames_share_one_pose(monkeypatch) -> None:
     oracle = Oracle(batch)
     watched(monkeypatch, oracle)
     truth = batch.T_cam_lidar[:1]
-    start = draw_starts(batch.first(1), StartsConfig(5.0, 0.4, 1), torch.Generator().manual_seed(1))
+    start = draw_starts(batch.first(1), StartsConfig(5.0, 0.4, per_pair=1), torch.Generator().manual_seed(1))
     found, matches = approach(oracle, batch, start, joint=True)
     assert found.T.shape == (1, 4, 4) and matches.points.shape[1] == 3 * 16 * 24
     assert se3.rotation_error_deg(found.T[0].numpy(), truth[0].numpy()) < 0.05
@@ -97,7 +97,7 @@ def test_what_is_off_is_what_two_projections_differ_by(batch) -> None:
 
 def test_starts_are_as_far_off_as_was_asked(batch) -> None:
     torch.manual_seed(4)
-    starts = draw_starts(batch, StartsConfig(5.0, 0.4, 500))
+    starts = draw_starts(batch, StartsConfig(5.0, 0.4, per_pair=500))
     truth = batch.T_cam_lidar.repeat_interleave(500, dim=0)
     turn = np.degrees(se3.rotation_angle(starts[:, :3, :3].double() @ truth[:, :3, :3].double().mT).numpy())
     shift = se3.transform(starts.double(), se3.inverse(truth.double())[:, :3, 3][:, None])[:, 0].norm(dim=-1).numpy()
@@ -107,7 +107,7 @@ def test_starts_are_as_far_off_as_was_asked(batch) -> None:
 
 def test_the_losses_are_least_at_the_truth(batch) -> None:
     torch.manual_seed(5)
-    drawn = draw(batch, draw_starts(batch, StartsConfig(1.0, 0.1, 2)))
+    drawn = draw(batch, draw_starts(batch, StartsConfig(1.0, 0.1, per_pair=2)))
     truth, usable = flow_truth(drawn, batch)
 
     def said(off: float) -> Flow:

@@ -86,6 +86,7 @@ class StartsConfig:
 
     deg: float = option(10.0, low=0.01, high=45.0)  # most, about any axis
     m: float = option(0.5, low=0.001, high=10.0)  # most, in any direction
+    span: float = option(50.0, low=1.0, high=1e6)  # times the smallest that the largest is; between, even in the log
     per_pair: int = option(4, low=1, high=64)  # starts of each pair
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -23,7 +24,6 @@ from .targets import nearest_depths, project_one, seen
 from .task import Terms
 
 FARTHEST_PX = 72.0  # points that are farther off are not learned from: they lie beyond what is compared
-SPAN = 50.0  # between the largest start and the smallest
 
 
 class FlowTask:
@@ -54,7 +54,7 @@ class FlowTask:
         network, truth = cast(FlowNetwork, bare(model)), batch.T_cam_lidar
         assert truth is not None
         generator = torch.Generator(batch.image.device).manual_seed(0)
-        start = draw_starts(batch, StartsConfig(self.starts.deg, self.starts.m, 1), generator)
+        start = draw_starts(batch, replace(self.starts, per_pair=1), generator)
         found = errors(approach(network, batch, start)[0].T, truth, "")
         found |= errors(approach(network, with_wrong_image(batch), start)[0].T, truth, "_wrong_image")
         return found | errors(start, truth, "_start")
@@ -81,7 +81,7 @@ def draw_starts(batch: Batch, starts: StartsConfig, generator: torch.Generator |
     focal = batch.K[:, 0, 0].repeat_interleave(starts.per_pair)
     most = torch.stack([(0.75 * FARTHEST_PX / focal).clamp(max=math.radians(starts.deg)),
                         torch.full_like(focal, starts.m)], dim=1)  # (B R, 2) rad and m
-    size = most * SPAN ** (-torch.rand(most.shape, generator=generator, device=most.device))
+    size = most * starts.span ** (-torch.rand(most.shape, generator=generator, device=most.device))
     axis = torch.randn(len(truth), 2, 3, generator=generator, device=most.device)
     xi = size[..., None] * axis / axis.norm(dim=-1, keepdim=True).clamp(min=1e-6)
     return moved(truth, xi.flatten(1))
