@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from crossi2p_core.audition import Start
+from crossi2p_core.calibrate.config import CalibrateConfig
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.monitor.config import MonitorConfig
@@ -20,6 +21,7 @@ from crossi2p_core.monitor.watch import Watch
 from crossi2p_core.types import Camera, PointCloud, Prior, Registration, Sample
 
 SIGMA = np.array([math.radians(0.12)] * 3 + [0.015] * 3)
+EASY = CalibrateConfig(folds=0, ok_deg=1.0, ok_m=0.2)  # how sure a repair has to be is not what is tested here
 CAMERA = Camera(np.array([[700.0, 0, 320], [0, 700, 240], [0, 0, 1]]), 640, 480)
 CLOUD, IMAGE = PointCloud.from_arrays(np.ones((5, 3))), np.zeros((480, 640, 3), np.uint8)
 
@@ -76,7 +78,7 @@ class Drive:
     def of(cls, policy: Any = "apply", **settings: Any) -> Drive:
         config = {name: settings.pop(name) for name in list(settings) if name in MonitorConfig.__dataclass_fields__}
         eyes = Eyes(**settings)
-        return cls(eyes, Follower(Watch(np.eye(4), MonitorConfig(**config)), eyes, policy))
+        return cls(eyes, Follower(Watch(np.eye(4), MonitorConfig(**config)), eyes, policy, EASY))
 
     def sees(self, degrees: float, frames: int) -> list[Followed]:
         return [self._sees(degrees) for _ in range(frames)]
