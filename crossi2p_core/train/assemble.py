@@ -42,8 +42,8 @@ def assemble(settings: TrainConfig, world: World) -> Trainer:
     teacher = None if settings.teacher is None else load_network(settings.teacher)
     task = _task(settings, teacher)
     full_grown = replace(settings.augment, shift_grows_over=0)
-    judged_by = _examples(settings, settings.validation, kept_back, settings.seed + 1, full_grown, control=True)
-    validate = Validation(judged_by, task.judge, settings, world) if kept_back else None
+    validate = Validation(_examples(settings, settings.validation, kept_back, settings.seed + 1, full_grown,
+                                    control=True), task.judge, settings, world) if kept_back else None
     learned_from = _examples(settings, settings.sources, sources, settings.seed, settings.augment, teacher)
     return Trainer(settings, network, task, learned_from, world, validate, fingerprint(settings.sources, sources))
 
