@@ -208,11 +208,19 @@ def test_the_vehicle_goes_before_the_scan_moves() -> None:
 
 
 def test_what_cannot_be_learned_from_is_refused() -> None:
-    with pytest.raises(InputError, match="no recorded extrinsic"):
-        augment(replace(scene(8), T_cam_lidar=None), AugmentConfig(), SIZE, np.random.default_rng(0))
     with pytest.raises(InputError, match="points beyond 3 m"):
         few = replace(scene(8), cloud=scene(8).cloud.select(slice(50)))
         augment(few, AugmentConfig(), SIZE, np.random.default_rng(0))
+
+
+def test_without_an_extrinsic_all_is_changed_that_needs_none() -> None:
+    """As an unlabelled pair: nothing that is drawn depends on where the camera is."""
+    known, _ = augment(scene(8), AugmentConfig(seen_points=0), SIZE, np.random.default_rng(0))
+    unknown, _ = augment(replace(scene(8), T_cam_lidar=None), AugmentConfig(seen_points=0), SIZE,
+                         np.random.default_rng(0))
+    assert unknown.T_cam_lidar is None
+    np.testing.assert_array_equal(unknown.image, known.image)
+    np.testing.assert_array_equal(unknown.cloud.xyz, known.cloud.xyz)
 
 
 def test_the_scan_moves_farther_as_the_run_goes_on() -> None:

@@ -64,6 +64,15 @@ def equal(a: Batch, b: Batch) -> bool:
     return all(torch.equal(x, y) for x, y in ((a.image, b.image), (a.K, b.K), (a.T_cam_lidar, b.T_cam_lidar)))
 
 
+def test_a_frame_without_an_extrinsic_is_no_example() -> None:
+    class Unknown(Recording):
+        def _load(self, index: int) -> Sample:
+            return replace(super()._load(index), T_cam_lidar=None)
+
+    refused = make_examples(Unknown(2))[0]
+    assert isinstance(refused, InputError) and "no recorded extrinsic" in str(refused)
+
+
 def test_a_frame_that_cannot_be_changed_this_time_is_not_banned() -> None:
     def make_batch(sample: Sample, rng: np.random.Generator) -> Batch:
         if make_batch.refusals:
