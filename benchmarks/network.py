@@ -37,6 +37,8 @@ CASES = (("light", None), ("light", 20480), ("light", 40960), ("full", 20480), (
 WIDE, RATIO = (160, 512), 4  # image and thinning of all others
 BATCHES = (1, 4, 16)
 TABLE = Path(__file__).parent.parent / "docs" / "network_cost.md"
+AIMS_MS = {("light", 4096): 200.0, ("light", 20480): 200.0, ("light", 40960): 200.0, ("full", 20480): 1500.0,
+           ("full", 40960): 1500.0}
 STAGES = ("image_encoder", "point_encoder", "coarse", "fine")
 
 
@@ -190,7 +192,25 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         values = [row[name] for name in names] + [row["pairs/s"][str(size)] for size in BATCHES]
         lines.append("| " + " | ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *growth(rows)]) + "\n"
+
+
+def growth(rows: list[dict[str, Any]]) -> list[str]:
+    """In words, how cost grows with points, for each size and device; and which aims are met on CPUs."""
+    told = []
+    for few in rows:
+        for many in rows:
+            if (few["size"], few["device"], few["image"], 2 * few["points"]) == (
+                    many["size"], many["device"], many["image"], many["points"]):
+                factors = (f"{name.removesuffix(' ms')} {many[name] / few[name]:.1f}"
+                           for name in ("input ms", "point_encoder ms", "coarse ms", "network ms", "pose ms"))
+                told.append(f"- Twice the points, `{few['size']}`, {few['device']}, times: {', '.join(factors)}.")
+        aim = AIMS_MS.get((few["size"], few["points"])) if "CPU" in few["device"] else None
+        if aim is not None:
+            met = "met" if few["network ms"] < aim else "missed"
+            told.append(f"- Aim for the network of `{few['size']}` at {few['points']} points on two CPU cores, below "
+                        f"{aim:g} ms: {few['network ms']:.0f} ms, {met}.")
+    return told
 
 
 if __name__ == "__main__":
