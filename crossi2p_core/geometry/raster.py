@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -39,7 +40,7 @@ def rasterise(pixels: Tensor, depth: Tensor, valid: Tensor, features: Tensor, si
                               (height // stride) * (width // stride))
     z = depth.gather(1, point).clamp(NEAREST_M, FARTHEST_M)  # (B, H W)
     told = features.float().gather(1, point[..., None].expand(-1, -1, features.shape[2]))  # (B, H W, F)
-    log_depth = (z / NEAREST_M).log() / torch.log(torch.tensor(FARTHEST_M / NEAREST_M))
+    log_depth = (z / NEAREST_M).log() / math.log(FARTHEST_M / NEAREST_M)
     channels = torch.cat([torch.stack([torch.ones_like(z), NEAREST_M / z, log_depth], dim=-1), told], dim=-1)
     picture = (channels * hit[..., None]).transpose(1, 2).unflatten(2, size)
     return Raster(picture.contiguous(), cell, cell_hit)
