@@ -50,8 +50,6 @@ def crossi2p(
 def main() -> None:
     """Run the command line; never a traceback for what a user did."""
     signal.signal(signal.SIGINT, _interrupted)
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `crossi2p ... | head` ends as quietly as any Unix tool
     try:
         app()
     except InputError as error:

@@ -138,7 +138,7 @@ class Registrar:
         far = near
         if _within(led.T_cam_lidar, prior):
             far = align(samples, Prior(led.T_cam_lidar, *LED), self.config.refine, self.device)
-        better = far if _fits_better(far, near) else near
+        better = far if _within(far.T_cam_lidar, prior) and _fits_better(far, near) else near
         return replace(_as_registration(better), cost_before=near.cost_before, doubt_before=near.doubt_before,
                        timings=near.timings | {"flow": led.seconds})
 

@@ -44,10 +44,9 @@ def assert_refused(outcome: Outcome, *words: str) -> None:
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    """`main` sets handlers for its whole process; this process has tests to run afterwards."""
-    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGPIPE)}
+    """`main` sets a handler for its whole process; this process has tests to run afterwards."""
+    former = signal.getsignal(signal.SIGINT)
     try:
         yield
     finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGINT, former)

@@ -176,7 +176,7 @@ def test_a_run_that_is_ended_leaves_no_process_behind(ended_by: signal.Signals, 
     try:
         _wait_until(lambda: len(_session(run.pid)) >= 3)
         run.send_signal(ended_by)  # to it alone, as `kill` does; a terminal tells all of them
-        run.wait(60)
+        assert run.wait(60) == (130 if ended_by is signal.SIGINT else -signal.SIGKILL)
         _wait_until(lambda: not _session(run.pid))
     finally:
         if _session(run.pid):

@@ -73,6 +73,17 @@ def test_a_frame_without_an_extrinsic_is_no_example() -> None:
     assert isinstance(refused, InputError) and "no recorded extrinsic" in str(refused)
 
 
+def test_one_frame_without_an_extrinsic_among_others_is_told_once() -> None:
+    class OneUnknown(Recording):
+        def _load(self, index: int) -> Sample:
+            sample = super()._load(index)
+            return replace(sample, T_cam_lidar=None) if index == 1 else sample
+
+    examples = make_examples(OneUnknown(3))
+    told = [sentence for position in range(12) for sentence in examples[position].left_out]
+    assert len(told) == 1 and "001" in told[0] and "no recorded extrinsic" in told[0]
+
+
 def test_a_frame_that_cannot_be_changed_this_time_is_not_banned() -> None:
     def make_batch(sample: Sample, rng: np.random.Generator) -> Batch:
         if make_batch.refusals:

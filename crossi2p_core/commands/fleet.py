@@ -9,16 +9,9 @@ import csv
 import hashlib
 import io
 import json
-import multiprocessing
-import os
-import signal
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +19,7 @@ from typing import Any
 
 from .. import atomic
 from ..errors import InputError
+from .processes import each_by_itself
 from .records import plain
 from .results import file_stem
 from .rig import Rig, calibrate_rig, camera_names, networks, read_options
@@ -119,41 +113,8 @@ def _here(fleet: dict[str, Rig], jobs: int) -> Iterator[tuple[str, list[Row]]]:
     if jobs == 1 or len(fleet) < 2:
         yield from ((name, rows_of(name, rig)) for name, rig in fleet.items())
         return
-    with ThreadPoolExecutor(min(jobs, len(fleet))) as threads:
-        names = {threads.submit(_by_itself, name, rig): name for name, rig in fleet.items()}
-        try:
-            for finished in as_completed(names):
-                yield names[finished], finished.result()
-        except BaseException:  # Ctrl-C above all: the threads would see every vehicle to its end first
-            threads.shutdown(wait=False, cancel_futures=True)
-            while not all(each.done() for each in names):
-                for worker in multiprocessing.active_children():
-                    worker.terminate()
-                time.sleep(0.1)
-            raise
-
-
-def _by_itself(name: str, rig: Rig) -> list[Row]:
-    """In a process of its own, whose death is nobody else's."""
-    fresh = multiprocessing.get_context("spawn")  # a forked process inherits cv2's locks but not its threads
-    with ProcessPoolExecutor(1, fresh, _live_with_the_run) as pool:
-        try:
-            return pool.submit(rows_of, name, rig).result()
-        except BrokenProcessPool as error:
-            return _lost(name, rig, error)
-
-
-def _live_with_the_run() -> None:
-    """In a process of a vehicle: it leaves Ctrl-C to the run, and ends when the run is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    run = multiprocessing.parent_process()
-    assert run is not None
-
-    def end() -> None:
-        run.join()
-        os._exit(1)
-
-    threading.Thread(target=end, daemon=True).start()
+    for name, rows, exit_code in each_by_itself(rows_of, fleet, jobs):
+        yield name, _lost(name, fleet[name], f"exit code {exit_code}") if rows is None else rows
 
 
 def _on_ray(fleet: dict[str, Rig], address: str | None) -> Iterator[tuple[str, list[Row]]]:
@@ -175,15 +136,15 @@ def _on_ray(fleet: dict[str, Rig], address: str | None) -> Iterator[tuple[str, l
             try:
                 rows = ray.get(finished)
             except ray.exceptions.RayError as error:
-                rows = _lost(name, fleet[name], error)
+                rows = _lost(name, fleet[name], f"{type(error).__name__}: {error}")
             yield name, rows
     finally:
         ray.shutdown()
 
 
-def _lost(name: str, rig: Rig, error: BaseException) -> list[Row]:
+def _lost(name: str, rig: Rig, how: str) -> list[Row]:
     """Of a vehicle whose process died: out of memory, as a rule."""
-    reason = f"its process ended ({type(error).__name__}: {error}); try fewer --jobs"
+    reason = f"its process ended ({how}); try fewer --jobs"
     return [_row(name, rig, {"name": "", "status": "failed", "reason": reason})]
 
 

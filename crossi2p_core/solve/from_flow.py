@@ -13,7 +13,7 @@ from ..model.flow_network import FLOW_STRIDE, Flow, FlowNetwork
 from .probabilistic.levenberg_marquardt import PoseSolution, levenberg_marquardt
 from .probabilistic.problem import Problem, project
 
-STEPS = 12  # times that the scan is drawn: each step goes about a third of the way, since what is unsure is told small
+STEPS = 12  # times that the scan is drawn: one goes part of the way, what is unsure is told small; 24 gain nothing
 ITERATIONS = 6  # of each fit
 DELTA = 1.5  # scales from where on a residual counts linearly
 AGREE = 3.0  # scales within which a match agrees with a pose

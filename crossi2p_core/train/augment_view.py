@@ -17,7 +17,7 @@ from ..geometry import se3
 from ..types import Camera, PointCloud, Sample
 
 Array = np.ndarray
-GRID = 17, 41  # rows and columns of rays by which an image's coverage is told
+GRID = 17, 41  # rows and columns of cells by which an image's coverage is told
 
 
 def draw_turn(rng: np.random.Generator, limits_deg: tuple[float, float, float]) -> Array:
@@ -66,9 +66,10 @@ def virtual_camera(sample: Sample, R_virtual_cam: Array, K: Array, size: tuple[i
 
 
 def share_recorded(camera: Camera, R_virtual_cam: Array, K: Array, size: tuple[int, int]) -> float:
-    """How much of the image of such a virtual camera `camera` has recorded, 0..1, by a raster of GRID rays."""
+    """How much of the image of such a virtual camera `camera` has recorded, 0..1, by the middles of GRID cells."""
     height, width = size
-    v, u = np.meshgrid(np.linspace(0, height - 1, GRID[0]), np.linspace(0, width - 1, GRID[1]), indexing="ij")
+    middles = [(np.arange(n) + 0.5) / n * extent - 0.5 for n, extent in zip(GRID, size, strict=True)]
+    v, u = np.meshgrid(*middles, indexing="ij")
     rays = Camera(K, width, height).unproject(np.stack([u, v], -1)) @ R_virtual_cam
     return float(camera.project(rays)[1].mean())
 

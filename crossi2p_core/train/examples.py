@@ -62,7 +62,7 @@ class Examples(Dataset[Example | InputError]):
         reason = ""
         for where in self.frames.candidates(position):
             try:
-                sample = self.frames.read(where)
+                sample = self._read(where)
             except InputError as error:
                 reason = str(error)
                 news = self.frames.call_bad(where, reason)
@@ -78,6 +78,15 @@ class Examples(Dataset[Example | InputError]):
                 left_out.append(f"passed over for position {position}: {reason}")
         return InputError(f"none of the {self.frames.epoch_length} frames can be used; the last one: {reason}")
 
+    def _read(self, where: tuple[int, int]) -> Sample:
+        """A frame as far as anyone may look at it. Raises InputError where it can never be an example."""
+        sample = self.frames.read(where)
+        if self.unlabelled:
+            return replace(sample, T_cam_lidar=None)
+        if sample.T_cam_lidar is None:
+            raise InputError(f"{sample.name} has no recorded extrinsic (T_cam_lidar) to learn from")
+        return sample
+
     def _with_control(self, batch: Batch, where: tuple[int, int], position: int) -> Batch:
         """With another frame's image as the same camera would have seen it: all that is drawn follows from the
         position. The frame comes half of all others later; its own, mirrored, where there is none that can be read."""
@@ -89,7 +98,7 @@ class Examples(Dataset[Example | InputError]):
             image = None
         if image is None:
             return replace(batch, wrong=batch.image.flip(-1) * batch.inside[:, None])
-        sample = self.frames.read(where)
+        sample = self._read(where)
         wrong = self._prepared(replace(sample, image=fitted(image, sample.camera)), position)
         assert isinstance(wrong, Batch)
         return replace(batch, wrong=wrong.image)
@@ -98,10 +107,6 @@ class Examples(Dataset[Example | InputError]):
         """The batch of one that the network learns from."""
         rng = np.random.default_rng([self.frames.seed, 2, position])
         inside = None
-        if self.unlabelled:
-            sample = replace(sample, T_cam_lidar=None)
-        elif sample.T_cam_lidar is None:
-            raise InputError(f"{sample.name} has no recorded extrinsic (T_cam_lidar) to learn from")
         if self.changes is not None:
             sample, inside = augment(sample, at_position(self.changes, position), self.size, rng)
         batch = self.make_batch(sample, rng)
