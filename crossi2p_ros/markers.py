@@ -12,7 +12,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from crossi2p_core.geometry import se3
 from crossi2p_core.refine.config import RefineConfig
-from crossi2p_core.refine.lidar_edges import find_edges, thin
+from crossi2p_core.refine.lidar_edges import balanced, find_edges, thin
 from crossi2p_core.refine.prepare import MIN_POINTS
 from crossi2p_core.refine.viewpoint import viewpoint
 from crossi2p_core.types import Camera
@@ -58,10 +58,11 @@ def _edges(outcome: Outcome, config: RefineConfig, stamp: Any) -> Marker:
         return marker
     cloud, spacing = thin(outcome.sample.cloud, config.lidar)
     cloud = cloud.select(camera.project(se3.transform(T, cloud.xyz))[1])
-    found = find_edges(cloud, spacing, viewpoint(cloud.xyz, se3.inverse(T)[:3, 3]), config.lidar, config.seed)
+    found = find_edges(cloud, spacing, viewpoint(cloud.xyz, se3.inverse(T)[:3, 3]), config.lidar)
+    shown, _ = balanced(found, np.ones(len(found), dtype=bool), config.lidar, config.seed)
     palette = [ColorRGBA(r=r, g=g, b=b, a=1.0) for r, g, b in COLORS]
-    marker.points = _points(np.asarray(found.xyz))
-    marker.colors = [palette[kind] for kind in found.kind.tolist()]
+    marker.points = _points(found.xyz[shown])
+    marker.colors = [palette[kind] for kind in found.kind[shown].tolist()]
     return marker
 
 

@@ -24,6 +24,8 @@ from .residuals import Residuals, measure
 from .search import driving_too, fine_search, settle, straightened, wide_search
 from .uncertainty import combine_with_prior, left_covariance, pose_covariance
 
+_FITS = 0.5  # share of the best score nearby that an answer keeps
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -103,12 +105,12 @@ def _bounds(prior: Prior, frames: int, config: RefineConfig) -> Bounds:
 def _search(frames: list[FrameProblem], start: torch.Tensor, bounds: Bounds, config: RefineConfig,
             drive: DriveConfig | None) -> Candidates:
     """The best candidate (one), from random poses where the bounds are wide, else from the start."""
-    scales = config.image.scales_px
     poses = start[None]
     if bounds.deg > config.search.narrow_deg:
         few = frames[:: max(1, len(frames) // config.search.wide_frames)][: config.search.wide_frames]
-        poses = wide_search(few, start, bounds, config.search, scales, config.seed)
-    return fine_search(frames, start, driving_too(poses, len(frames), drive), bounds, config.search, scales, drive)
+        poses = wide_search(few, start, bounds, config)
+    return fine_search(frames, start, driving_too(poses, len(frames), drive), bounds, config.search,
+                       config.image.scales_px, drive)
 
 
 @dataclass(frozen=True)
@@ -127,27 +129,34 @@ def _agree(frames: list[FrameProblem], at_start: list[FrameProblem], start: torc
            bounds: Bounds, config: RefineConfig, drive: DriveConfig | None) -> _Agreed:
     """Weigh the pose found, and with few frames its rivals nearby, against the prior.
 
-    The mean of all rivals errs less than the best of them, unless they are so far apart that none is near their mean.
+    The mean of all rivals errs less than the best of them, unless they are so far apart that none is near their mean;
+    and a prior from far off pulls away from both, along what is weakly known at the answer and well known elsewhere.
     """
     candidates, scatter = [found], np.zeros((6, 6))
     if len(frames) <= config.search.explored_frames:
         nearby = explore(frames, start, found, bounds, config.search, config.image.scales_px, config.seed, drive)
         candidates, scatter = [nearby.mean, nearby.best], nearby.scatter
-    for candidate in candidates:
-        agreed = _weigh(frames, at_start, start, candidate, scatter, bounds, config, drive)
-        if agreed.score > agreed.score_start:
+    best = candidates[-1]
+    enough = _FITS * _mean_score(straightened(frames, best), best.T[0], config.image.scales_px[:2])
+    for candidate, freely in [*((each, False) for each in candidates), (best, True)]:
+        agreed = _weigh(frames, at_start, start, candidate, scatter, bounds, config, drive, freely)
+        if agreed.score > max(agreed.score_start, enough):
             break
     return agreed
 
 
 def _weigh(frames: list[FrameProblem], at_start: list[FrameProblem], start: torch.Tensor, candidate: Candidates,
-           scatter: np.ndarray, bounds: Bounds, config: RefineConfig, drive: DriveConfig | None) -> _Agreed:
-    """The pose between one candidate and the start, by how sure either is; the start may assume the same drive."""
+           scatter: np.ndarray, bounds: Bounds, config: RefineConfig, drive: DriveConfig | None,
+           freely: bool) -> _Agreed:
+    """The pose between one candidate and the start, by how sure either is, freely: the candidate itself; the start may
+    assume the same drive."""
     fine = config.image.scales_px[:2]
     step = step_between(start, candidate.T)[0]
     information = bounds.strength / bounds.spread(step) ** 2
     covariance = scatter + pose_covariance(frames, candidate, fine, information, drive)
-    agreed, covariance = combine_with_prior(step.cpu().numpy(), covariance, bounds)
+    agreed = step.cpu().numpy()
+    if not freely:
+        agreed, covariance = combine_with_prior(agreed, covariance, bounds)
     T = move(start[None], torch.from_numpy(agreed)[None].to(start))
     score_start = max(_mean_score(at_start, start, fine), _mean_score(straightened(at_start, candidate), start, fine))
     return _Agreed(Candidates(T, candidate.drive), agreed, covariance,

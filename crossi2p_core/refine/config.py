@@ -47,6 +47,9 @@ class SearchConfig:
     sample_edges: int = option(3000, low=10, high=1000000)  # at the coarsest scale; of n frames this over sqrt(n)
     starts: int = option(24, low=1, high=1000)  # distinct poses followed uphill at the coarsest scale
     finalists: int = option(6, low=1, high=1000)  # of those, followed at the middle scale
+    far_deg: float = 6.0  # beyond this bound poses are so far apart that each is judged by the edges that it sees ...
+    far_effort: int = option(2, low=1, high=100)  # ... and more of them are looked at, so many times, as far apart
+    focus: tuple[float, float] = option((1.0, 0.1), low=0.0, high=100.0)  # deg, m: edges so far out of view still count
     wide_frames: int = option(10, low=1, high=1000)  # many frames: the wide search looks at these only
     narrow_deg: float = 1.2  # up to this bound no wide search is needed
     prior: float = 0.15  # weight of the prior against one frame; n frames outvote it n to one

@@ -33,13 +33,13 @@ class LidarEdges:
     """Edge points in the LiDAR frame.
 
     xyz: (N, 3) float32 m. tip: (N, 3) the point a little further across the edge, which gives the normal of the edge in
-    any image. kind: (N,) int class (LEFT ...). weight: (N,) float32, classes balanced.
+    any image. kind: (N,) int class (LEFT ...). strength: (N,) float32, how surely it is one.
     """
 
     xyz: np.ndarray
     tip: np.ndarray
     kind: np.ndarray
-    weight: np.ndarray
+    strength: np.ndarray
 
     def __len__(self) -> int:
         return len(self.xyz)
@@ -71,18 +71,33 @@ def thin(cloud: PointCloud, config: LidarEdgeConfig) -> tuple[PointCloud, Spacin
     return cloud, estimate_spacing(azimuth, elevation, grain)
 
 
-def find_edges(cloud: PointCloud, spacing: Spacing, viewpoint: np.ndarray, config: LidarEdgeConfig,
-               seed: int = 0) -> LidarEdges:
+def find_edges(cloud: PointCloud, spacing: Spacing, viewpoint: np.ndarray, config: LidarEdgeConfig) -> LidarEdges:
     """Edges of a thinned cloud (or of the part of it that a camera may see) as seen from `viewpoint` (3,) m."""
     if len(cloud) <= config.neighbours:
-        return _collect([], viewpoint, config, seed)
+        return _collect([], viewpoint)
     near = _neighbourhood(cloud.xyz - viewpoint, spacing, config)
     jump = np.maximum(np.float32(np.clip(0.028 * np.median(near.range), *config.jump_m)),
                       np.float32(config.jump_relative) * near.range)  # (N,)
     parts = _depth_edges(near, jump, spacing, config)
     if cloud.intensity is not None and cloud.intensity.any():
         parts += _intensity_edges(near, cloud.intensity, config)
-    return _collect(parts, viewpoint, config, seed)
+    return _collect(parts, viewpoint)
+
+
+def balanced(edges: LidarEdges, among: np.ndarray, config: LidarEdgeConfig, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (n,) of at most `per_class` edges of each class among some (N,) bool, and their weights (n,) float32.
+
+    A class counts by its weight, not by its number.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(np.concatenate([rng.permutation(np.flatnonzero(among & (edges.kind == c)))[:config.per_class]
+                                     for c in range(CLASSES)]))
+    kind, strength = edges.kind[chosen], edges.strength[chosen]
+    weight = np.zeros(len(chosen), np.float32)
+    for group in ((LEFT, RIGHT), (UP,), (DOWN,), (INTENSITY_ACROSS,), (INTENSITY_ALONG,)):
+        members = np.isin(kind, group)
+        weight[members] = config.class_weight[group[0]] * strength[members] / (strength[members].sum() + config.damping)
+    return chosen, weight
 
 
 def _bearings(xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -190,16 +205,6 @@ def _edges(near: _Neighbourhood, found: np.ndarray, side: int, kind: int, gap: n
     return np.column_stack([point, tip, np.full(len(found), kind), strength]).astype(np.float32)
 
 
-def _collect(parts: list[np.ndarray], viewpoint: np.ndarray, config: LidarEdgeConfig, seed: int) -> LidarEdges:
-    """At most `per_class` edges of each class, weighted so that a class counts by its weight, not by its number."""
+def _collect(parts: list[np.ndarray], viewpoint: np.ndarray) -> LidarEdges:
     rows = np.concatenate(parts) if parts else np.zeros((0, 8), np.float32)
-    rng = np.random.default_rng(seed)
-    kind = rows[:, 6].astype(np.int64)
-    rows = rows[np.sort(np.concatenate([rng.permutation(np.flatnonzero(kind == c))[:config.per_class]
-                                        for c in range(CLASSES)]))]
-    kind, strength = rows[:, 6].astype(np.int64), rows[:, 7]
-    weight = np.zeros(len(rows), np.float32)
-    for group in ((LEFT, RIGHT), (UP,), (DOWN,), (INTENSITY_ACROSS,), (INTENSITY_ALONG,)):
-        members = np.isin(kind, group)
-        weight[members] = config.class_weight[group[0]] * strength[members] / (strength[members].sum() + config.damping)
-    return LidarEdges(rows[:, :3] + viewpoint, rows[:, 3:6] + viewpoint, kind, weight)
+    return LidarEdges(rows[:, :3] + viewpoint, rows[:, 3:6] + viewpoint, rows[:, 6].astype(np.int64), rows[:, 7])

@@ -15,9 +15,10 @@ import torch
 from ..geometry import se3
 from ..geometry.visibility import visible_mask
 from ..types import Camera, PointCloud
+from .config import LidarEdgeConfig
 from .drive import displacement, scan_phase
 from .image_edges import EdgeMap
-from .lidar_edges import LidarEdges
+from .lidar_edges import LidarEdges, balanced
 
 UNIT = (math.radians(1.0),) * 3 + (0.1,) * 3  # of a step: rad, m
 FRONT_M = 0.3  # points nearer to the camera's plane are behind it for us
@@ -32,6 +33,7 @@ class FrameProblem:
     across: (N, 2) weight times how much of the edge's normal lies along u and along v, as seen from a pose.
     shuffled: (N,) indices of the edges in random order: the first few stand for all. phase: (N,) s, when each edge was
     scanned. forward: (3,) the way the vehicle drives, LiDAR frame. raster: UNIT, what the scan's raster leaves unknown.
+    found: all edges, of which these are the chosen.
     """
 
     camera: Camera
@@ -46,21 +48,35 @@ class FrameProblem:
     raster: float
     maps: list[EdgeMap]
     cloud: PointCloud
+    found: LidarEdges
 
     def level(self, sigma: float) -> EdgeMap:
         """The map of one scale."""
         return next(m for m in self.maps if m.sigma == sigma)
 
 
-def make_problem(edges: LidarEdges, maps: list[EdgeMap], cloud: PointCloud, forward: np.ndarray, raster: float,
-                 seed: int, device: torch.device) -> FrameProblem:
-    """Move one frame's edges to the device; `seen_from` must follow before it is scored. forward: (3,)."""
-    order = np.random.default_rng(seed).permutation(len(edges))
-    xyz, tip, weight, kind, shuffled, phase, ahead = (torch.from_numpy(a).to(device) for a in (
-        edges.xyz, edges.tip, edges.weight, edges.kind, order, scan_phase(edges.xyz, forward),
-        forward.astype(np.float32)))
-    return FrameProblem(maps[0].camera, xyz, tip, weight, kind, torch.zeros_like(xyz[:, :2]), shuffled, phase, ahead,
-                        raster, maps, cloud)
+def make_problem(found: LidarEdges, config: LidarEdgeConfig, maps: list[EdgeMap], cloud: PointCloud,
+                 forward: np.ndarray, raster: float, seed: int, device: torch.device) -> FrameProblem:
+    """Choose from one frame's edges; `seen_from` must follow before it is scored. forward: (3,)."""
+    nothing, no_kind = torch.zeros(0, 3, device=device), torch.zeros(0, dtype=torch.int64, device=device)
+    ahead = torch.from_numpy(forward.astype(np.float32)).to(device)
+    frame = FrameProblem(maps[0].camera, nothing, nothing, nothing[:, 0], no_kind, nothing[:, :2], no_kind,
+                         nothing[:, 0], ahead, raster, maps, cloud, found)
+    return chosen(frame, np.ones(len(found), dtype=bool), config, seed)
+
+
+def chosen(frame: FrameProblem, among: np.ndarray, config: LidarEdgeConfig, seed: int) -> FrameProblem:
+    """The frame with edges from among some of those found, (N,) bool, weighed as if there were no others."""
+    def on(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(frame.xyz.device)
+
+    edges = frame.found
+    index, weight = balanced(edges, among, config, seed)
+    order = np.random.default_rng(seed).permutation(len(index))
+    xyz, tip, kind = edges.xyz[index], edges.tip[index], edges.kind[index]
+    phase = scan_phase(xyz, frame.forward.cpu().numpy())
+    return replace(frame, xyz=on(xyz), tip=on(tip), weight=on(weight), kind=on(kind), shuffled=on(order),
+                   phase=on(phase), across=torch.zeros(len(index), 2, dtype=frame.xyz.dtype, device=frame.xyz.device))
 
 
 def driven(frame: FrameProblem, speed: torch.Tensor, delay: torch.Tensor) -> FrameProblem:

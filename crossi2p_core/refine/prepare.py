@@ -8,6 +8,7 @@ import torch
 from ..geometry import se3
 from ..types import Camera, PointCloud, Prior, Sample
 from .config import RefineConfig
+from .focus import near_view
 from .image_edges import edge_maps, why_blind
 from .lidar_edges import find_edges, thin
 from .objective import FrameProblem, make_problem
@@ -17,7 +18,6 @@ from .working_view import working_view
 
 MIN_POINTS = 200
 MIN_EDGES = 60
-_TYPICAL_DEPTH_M = 3.0  # near enough that a shifted camera sees what it could see
 
 _DENSE_ROWS_DEG = 0.5  # as those of 64 beams: edges are as sharp as the image's
 _PER_ROW_GAP = 0.18  # measured with 16 and 32 beams, whose rows lie 2.0 and 1.3 deg apart
@@ -38,15 +38,15 @@ def prepare_frame(sample: Sample, prior: Prior, config: RefineConfig, device: to
     cloud, spacing = thin(sample.cloud, config.lidar)
     origin = viewpoint(cloud.xyz, se3.inverse(prior.T_cam_lidar)[:3, 3])
     view = working_view(sample.image, sample.camera, config.image.focal_px)
-    cloud = cloud.select(_near_view(cloud, view.camera, prior))
-    edges = find_edges(cloud, spacing, origin, config.lidar, config.seed)
+    cloud = cloud.select(near_view(cloud.xyz, view.camera, prior.T_cam_lidar, prior.max_deg, prior.max_m))
+    edges = find_edges(cloud, spacing, origin, config.lidar)
     if len(edges) < MIN_EDGES:
         raise Unusable(f"{sample.name}: {len(edges)} LiDAR edges lie near the camera's view ({MIN_EDGES} are the "
                        f"least, {len(cloud)} points); is the guess right, does the LiDAR look where the camera does?")
     maps = edge_maps(view, config.image, device)
     forward = prior.T_cam_lidar[2, :3]  # the optical axis: most cameras look where the vehicle drives
-    return make_problem(edges, maps, cloud, np.asarray(forward), _raster(spacing, bool(origin.any())), config.seed,
-                        device)
+    return make_problem(edges, config.lidar, maps, cloud, np.asarray(forward), _raster(spacing, bool(origin.any())),
+                        config.seed, device)
 
 
 def _raster(spacing: Spacing, merged: bool) -> float:
@@ -57,16 +57,6 @@ def _raster(spacing: Spacing, merged: bool) -> float:
     """
     wide = max(0.0, float(np.degrees(spacing.row)) - _DENSE_ROWS_DEG)
     return _PER_ROW_GAP * wide + (_MERGED if merged else 0.0)
-
-
-def _near_view(cloud: PointCloud, camera: Camera, prior: Prior) -> np.ndarray:
-    """(N,) bool: points that some pose within the prior's bounds may bring into the image."""
-    focal = float(np.sqrt(camera.K[0, 0] * camera.K[1, 1]))
-    margin = int(focal * (1.2 * np.radians(prior.max_deg) + prior.max_m / _TYPICAL_DEPTH_M) + 0.05 * camera.width)
-    margin = min(margin, 2 * camera.width)
-    around = camera.crop(-margin, -margin, camera.width + 2 * margin, camera.height + 2 * margin)
-    points = se3.transform(prior.T_cam_lidar, cloud.xyz)
-    return around.project(points)[1]
 
 
 def overlap(cloud: PointCloud, camera: Camera, T_cam_lidar: np.ndarray) -> float:

@@ -7,32 +7,60 @@ from dataclasses import replace
 import torch
 
 from .climb import Bounds, Candidates, climb, standing
-from .config import DriveConfig, SearchConfig
+from .config import DriveConfig, RefineConfig, SearchConfig
 from .drive import Drive, timed
+from .focus import focused
 from .objective import FrameProblem, driven, move, score, seen_from, sparse, step_between
 
 _STILL = 0.02  # UNIT
+_SAME_VIEW = 2.0  # deg: scores of poses nearer than this can be compared whatever edges are counted
 _NEW_VIEW = 0.2  # UNIT: a smaller move changes neither what is hidden nor how edges run
 
 
-def wide_search(frames: list[FrameProblem], T_start: torch.Tensor, bounds: Bounds, config: SearchConfig,
-                scales: tuple[float, ...], seed: int) -> torch.Tensor:
-    """Promising poses (S, 4, 4), best first, from a start (4, 4) that may be wrong by the bounds."""
+def wide_search(frames: list[FrameProblem], T_start: torch.Tensor, bounds: Bounds,
+                settings: RefineConfig) -> torch.Tensor:
+    """The most promising poses (S, 4, 4), best first, from a start (4, 4) that may be wrong by the bounds."""
+    config, scales = settings.search, settings.image.scales_px
     few = [sparse(frame, int(config.sample_edges / len(frames) ** 0.5)) for frame in frames]
+    far = bounds.deg > config.far_deg
+    effort = config.far_effort if far else 1
     # 1. score random poses around the start at the coarsest scale
-    generator = torch.Generator().manual_seed(seed)
-    steps = torch.randn(config.samples, 6, generator=generator, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(settings.seed)
+    steps = torch.randn(effort * config.samples, 6, generator=generator, dtype=torch.float64)
     steps *= 0.5 * torch.tensor([bounds.deg] * 3 + [bounds.dm] * 3, dtype=torch.float64)
     steps[0] = 0
-    poses = move(T_start.expand(config.samples, 4, 4), steps.to(T_start))
+    poses = move(T_start.expand(len(steps), 4, 4), steps.to(T_start))
     values = sum(score(f, poses, scales[-1]) for f in few) / len(few)
     # 2. follow the best distinct ones uphill, coarse scale first, fewer at each
     apart = torch.tensor([min(0.5 * bounds.deg, 0.6)] * 3 + [min(0.5 * bounds.dm, 1.0)] * 3).to(T_start)
-    poses = poses[_distinct(poses, values - bounds.penalty(T_start, poses), apart, config.starts)]
+    apart *= effort
+    poses = poses[_distinct(poses, values - bounds.penalty(T_start, poses), apart, effort * config.starts)]
     at, values = climb(few, T_start, standing(poses, len(few)), (scales[-1],), bounds, config.iterations)
-    at = at[_distinct(at.T, values, 0.3 * apart, config.finalists)]
+    at = at[_distinct(at.T, values, 0.3 * apart, effort * config.finalists)]
+    if far:
+        return _by_what_each_sees(frames, T_start, at, bounds, settings)
     at, values = climb(frames, T_start, at, (scales[-2],), bounds, config.iterations)
     return at.T[values.argsort(descending=True)]
+
+
+def _by_what_each_sees(frames: list[FrameProblem], T_start: torch.Tensor, at: Candidates, bounds: Bounds,
+                       settings: RefineConfig) -> torch.Tensor:
+    """The poses (S, 4, 4) to which candidates lead, each judged by the edges that it sees: the best, then those that
+    see about the same."""
+    ends = [_followed(frames, T_start, at[[i]], bounds, settings) for i in range(len(at))]
+    poses, values = torch.cat([end.T for end, _ in ends]), torch.cat([value for _, value in ends])
+    poses = poses[values.argsort(descending=True)]
+    turned = step_between(poses[0], poses)[:, :3].norm(dim=1)
+    return poses[turned < _SAME_VIEW][:settings.search.finalists]
+
+
+def _followed(frames: list[FrameProblem], T_start: torch.Tensor, at: Candidates, bounds: Bounds,
+              settings: RefineConfig) -> tuple[Candidates, torch.Tensor]:
+    """Where a candidate (one) leads, and its value (1,)."""
+    scales, iterations = settings.image.scales_px, settings.search.iterations
+    near = [focused(frame, at.T[0], settings) for frame in frames]
+    at, _ = climb(near, T_start, at, (scales[1],), bounds, iterations)
+    return climb(near, T_start, at, scales[:2], bounds, iterations)
 
 
 def fine_search(frames: list[FrameProblem], T_start: torch.Tensor, at: Candidates, bounds: Bounds,
