@@ -10,6 +10,7 @@ import pytest
 import torch
 from test_flow_network import TINY
 
+from crossi2p_core.config import load_config
 from crossi2p_core.datasets import open_source
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
@@ -17,7 +18,7 @@ from crossi2p_core.model.batch import collate
 from crossi2p_core.model.flow_inputs import make_flow_batch
 from crossi2p_core.model.flow_network import Flow, FlowNetwork
 from crossi2p_core.solve.from_flow import approach, draw, fit, flow_matches, support
-from crossi2p_core.train.config import StartsConfig
+from crossi2p_core.train.config import StartsConfig, TrainConfig
 from crossi2p_core.train.flow_task import (
     FARTHEST_PX,
     FlowTask,
@@ -27,6 +28,7 @@ from crossi2p_core.train.flow_task import (
     own_starts,
     shift_loss,
 )
+from crossi2p_core.train.gradnorm import GradNorm
 
 STARTS = StartsConfig(deg=5.0, m=0.4, per_pair=2)
 
@@ -146,6 +148,13 @@ def test_few_points_are_repeated_and_not_drawn_twice() -> None:
     valid = few.cloud.valid[0][0]
     assert 50 < int(valid.sum()) < 50_000 and few.cloud.xyz[0].shape == (1, 50_000, 3)
     assert bool(valid[:int(valid.sum())].all())
+
+
+def test_gradnorm_which_would_switch_one_of_the_losses_off_is_refused() -> None:
+    with pytest.raises(InputError, match=r"GradNorm cannot balance .* write gradnorm: \{mode: off\}"):
+        load_config(TrainConfig, {"task": "flow"})
+    settings = load_config(TrainConfig, {"task": "flow", "gradnorm": {"mode": "off"}})
+    assert GradNorm(settings.gradnorm, FlowTask.loss_names).weights_at(0) == {"flow": 1.0, "shift": 1.0}
 
 
 def test_each_pair_is_judged_from_a_start_of_its_own_whatever_the_batch() -> None:

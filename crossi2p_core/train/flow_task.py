@@ -60,8 +60,8 @@ class FlowTask:
         return found | errors(start, truth, "_start")
 
     def shared_layers(self, model: nn.Module) -> Sequence[nn.Parameter]:
-        """The last convolution."""
-        return list(cast(FlowNetwork, bare(model)).out.parameters())
+        """None: GradNorm does not balance these losses, as TrainConfig says."""
+        return []
 
 
 def errors(T: Tensor, truth: Tensor, name: str) -> dict[str, Tensor]:
