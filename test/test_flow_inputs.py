@@ -15,8 +15,12 @@ from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.model.config import FlowConfig
 from crossi2p_core.model.flow_inputs import LEAST_POINTS, make_flow_batch
+from crossi2p_core.model.flow_inputs import _as_level as as_level
 from crossi2p_core.model.flow_network import Flow
 from crossi2p_core.solve.from_flow import draw, flow_matches
+from crossi2p_core.train.config import StartsConfig
+from crossi2p_core.train.examples import FlowInput
+from crossi2p_core.train.flow_task import draw_starts
 from crossi2p_core.types import Camera, Sample
 
 CONFIG = FlowConfig(width=8, coarse_dim=16, fine_dim=8, reach=(2, 1), dim=16, points=4000)  # 96 x 320
@@ -95,3 +99,14 @@ def test_points_that_are_no_numbers_are_left_out_in_silence(sample: Sample) -> N
         warnings.simplefilter("error")
         batch = make_flow_batch(replace(sample, cloud=replace(sample.cloud, xyz=xyz)), CONFIG)
     assert batch.cloud.xyz[0].isfinite().all() and batch.cloud.xyz[0].abs().max() < 200
+
+
+def test_no_edge_of_what_was_chosen_comes_onto_the_canvas_wherever_learning_starts(sample: Sample) -> None:
+    config, starts = replace(CONFIG, points=150_000), StartsConfig(10.0, 1.5, span=1.0, per_pair=12)
+    chosen = FlowInput(config, starts)(sample, np.random.default_rng(0))
+    narrow = make_flow_batch(sample, config)
+    everything = replace(chosen, cloud=as_level(sample.cloud, config.points, np.random.default_rng(0)))
+    assert int(chosen.cloud.valid[0].sum()) < int(everything.cloud.valid[0].sum()) < 150_000
+    T = draw_starts(chosen, starts, torch.Generator().manual_seed(0))
+    every, few, fewer = (draw(batch, T).raster.picture for batch in (everything, chosen, narrow))
+    assert torch.equal(few, every) and not torch.equal(fewer, every)
