@@ -57,15 +57,19 @@ class FlowAligner:
         """
         begin = time.perf_counter()
         # 1. what the network takes
-        batches, left_out = [], []
+        batches: list[Batch] = []
+        left_out: list[str] = []
         for sample in samples:
             try:
-                batches.append(make_flow_batch(sample, self.config, T_rough))
+                batch = make_flow_batch(sample, self.config, T_rough, tight=True)
+                if batches and batch.image.shape != batches[0].image.shape:
+                    raise InputError(f"{sample.name}: its picture is of another size; one camera is asked about")
+                batches.append(batch)
             except InputError as error:
                 left_out.append(str(error))
         if not batches:
             raise InputError("; ".join(left_out) or "no sample was given to the flow network")
-        batch = collate([_without_truth(batch) for batch in batches]).to(self.device)
+        batch = collate([_without_truth(each) for each in batches]).to(self.device)
         # 2. nearer, step by step
         start = torch.from_numpy(np.asarray(T_rough)).float()[None].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):

@@ -25,7 +25,7 @@ from crossi2p_core.model.flow_network import FlowNetwork
 from crossi2p_core.registrar import Registrar, RegistrarConfig
 from crossi2p_core.safe_yaml import parse_yaml
 from crossi2p_core.train.checkpoint import Checkpoint, save
-from crossi2p_core.types import Prior
+from crossi2p_core.types import Camera, Prior
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +64,15 @@ def test_one_frame_or_several_give_one_finite_pose_and_the_truth_is_not_looked_a
 
 def test_frames_that_see_nothing_of_the_scan_are_left_out_or_refused(weights: Path, sample) -> None:
     up = se3.make(se3.exp_so3(np.array([-np.pi / 2, 0, 0])), np.zeros(3)) @ sample.T_cam_lidar
-    with pytest.raises(InputError, match="lie in or near the image"):
+    with pytest.raises(InputError, match="lie in the image"):
         FlowAligner(weights).approach([sample], up)
     empty = replace(sample, name="empty", cloud=sample.cloud.select(np.arange(10)))
     found = FlowAligner(weights).approach([empty, sample], np.asarray(sample.T_cam_lidar))
     assert len(found.left_out) == 1 and found.left_out[0].startswith("empty")
+    tall = replace(sample, name="tall", image=np.zeros((700, 500, 3), np.uint8), camera=Camera(
+        np.array([[300.0, 0, 250], [0, 300, 350], [0, 0, 1]]), 500, 700))
+    found = FlowAligner(weights).approach([sample, tall], np.asarray(sample.T_cam_lidar))
+    assert len(found.left_out) == 1 and "tall: its picture is of another size" in found.left_out[0]
 
 
 def test_each_kind_of_weights_is_refused_as_the_other(weights: Path, tmp_path: Path) -> None:

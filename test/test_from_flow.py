@@ -10,6 +10,7 @@ import pytest
 import torch
 from test_flow_network import TINY
 
+from crossi2p_core.config import load_config
 from crossi2p_core.datasets import open_source
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
@@ -17,8 +18,17 @@ from crossi2p_core.model.batch import collate
 from crossi2p_core.model.flow_inputs import make_flow_batch
 from crossi2p_core.model.flow_network import Flow, FlowNetwork
 from crossi2p_core.solve.from_flow import approach, draw, fit, flow_matches, support
-from crossi2p_core.train.config import StartsConfig
-from crossi2p_core.train.flow_task import FARTHEST_PX, FlowTask, draw_starts, flow_loss, flow_truth, shift_loss
+from crossi2p_core.train.config import StartsConfig, TrainConfig
+from crossi2p_core.train.flow_task import (
+    FARTHEST_PX,
+    FlowTask,
+    draw_starts,
+    flow_loss,
+    flow_truth,
+    own_starts,
+    shift_loss,
+)
+from crossi2p_core.train.gradnorm import GradNorm
 
 STARTS = StartsConfig(deg=5.0, m=0.4, per_pair=2)
 
@@ -128,7 +138,7 @@ def test_the_losses_are_least_at_the_truth(batch) -> None:
 def test_a_scan_that_is_not_in_the_image_is_refused_in_words() -> None:
     sample = open_source("synthetic:street?seed=3&frames=1&camera=kitti&lidar=hdl64")[0]
     away = se3.make(se3.exp_so3(np.array([-np.pi / 2, 0, 0])), np.zeros(3)) @ sample.T_cam_lidar
-    with pytest.raises(InputError, match="points of the scan lie in or near the image"):
+    with pytest.raises(InputError, match="points of the scan lie in the image"):
         make_flow_batch(sample, TINY, away)
 
 
@@ -138,6 +148,24 @@ def test_few_points_are_repeated_and_not_drawn_twice() -> None:
     valid = few.cloud.valid[0][0]
     assert 50 < int(valid.sum()) < 50_000 and few.cloud.xyz[0].shape == (1, 50_000, 3)
     assert bool(valid[:int(valid.sum())].all())
+
+
+def test_gradnorm_which_would_switch_one_of_the_losses_off_is_refused() -> None:
+    with pytest.raises(InputError, match=r"GradNorm cannot balance .* write gradnorm: \{mode: off\}"):
+        load_config(TrainConfig, {"task": "flow"})
+    settings = load_config(TrainConfig, {"task": "flow", "gradnorm": {"mode": "off"}})
+    assert GradNorm(settings.gradnorm, FlowTask.loss_names).weights_at(0) == {"flow": 1.0, "shift": 1.0}
+
+
+def test_each_pair_is_judged_from_a_start_of_its_own_whatever_the_batch() -> None:
+    source = open_source("synthetic:street?seed=3&frames=4&camera=kitti&lidar=vlp16")
+    pairs = [make_flow_batch(sample, TINY) for sample in source]
+    off = [torch.cat([own_starts(collate(pairs[first:first + size]), STARTS) for first in range(0, 4, size)])
+           for size in (1, 2, 4)]
+    assert off[0].shape == (4, 4, 4) and torch.equal(off[0], off[1]) and torch.equal(off[0], off[2])
+    apart = (off[0][:, None] - off[0]).flatten(2).norm(dim=2) + torch.eye(4)
+    assert torch.equal(pairs[0].T_cam_lidar, pairs[3].T_cam_lidar) and apart.min() > 1e-3
+    assert torch.equal(own_starts(collate(pairs[::-1]), STARTS), off[0].flip(0))
 
 
 def test_judging_is_repeatable_and_tells_start_and_wrong_image(batch) -> None:

@@ -93,7 +93,7 @@ def _flow_batches(source: Source, weights: Path) -> list[Batch]:
     if len(source) == 0:
         raise InputError("the recording to check with has no frames; give another --source")
     config = load_flow_network(weights).config
-    return [make_flow_batch(source[index], config) for index in range(min(3, len(source)))]
+    return [make_flow_batch(source[index], config, tight=True) for index in range(min(3, len(source)))]
 
 
 def _kind(form: str) -> Kind | Literal["half"]:

@@ -35,6 +35,10 @@ class Movable:
         """The first `count` pairs."""
         return _map(self, lambda tensor: tensor[:count])
 
+    def only(self: M, index: int) -> M:
+        """The pair at an index, as a batch of one."""
+        return _map(self, lambda tensor: tensor[index:index + 1])
+
     def to(self: M, device: torch.device | str, non_blocking: bool = False) -> M:
         """The same on another device."""
         return _map(self, lambda tensor: tensor.to(device, non_blocking=non_blocking))

@@ -116,7 +116,7 @@ class FlowConfig:
     Its two encoders are alike, of basic blocks; the defaults are a ResNet-10 of half the usual width.
     """
 
-    size: tuple[int, int] = option((96, 320), low=32, high=4096)  # image height and width, multiples of 32
+    size: tuple[int, int] = option((96, 320), low=32, high=4096)  # most height and width, multiples of 32
     channels: int = option(3, low=1, high=64)  # of the image
     layers: tuple[int, int, int, int] = option((1, 1, 1, 1), low=1, high=64)  # blocks per stage
     width: int = option(32, low=8, high=512)  # channels of the stem

@@ -50,18 +50,29 @@ def network_image(image: np.ndarray, camera: Camera,
     image: (h, w, 3) uint8 RGB, as large as its camera says. As large as fits, aspect kept, in the top left corner;
     zeros elsewhere. Raises InputError where the network takes neither three channels nor one, which is then grey.
     """
+    return on_canvas(*network_picture(image, camera, config), config.size)
+
+
+def network_picture(image: np.ndarray, camera: Camera,
+                    config: NetworkConfig | FlowConfig) -> tuple[np.ndarray, Camera, np.ndarray]:
+    """What `network_image` puts on its canvas: as large as fits config.size, and no larger than the recording."""
     height, width = config.size
     if camera.model == "none":
         picture, seen = _resized(image, camera, min(width / camera.width, height / camera.height))
         inside = np.ones(picture.shape[:2], dtype=bool)
     else:
         picture, seen, inside = _straightened(image, camera, height, width)
-    picture = _as_channels(picture, config.image.channels)
-    canvas = np.zeros((height, width, picture.shape[2]), dtype=np.uint8)
-    reach = np.zeros((height, width), dtype=bool)
+    return _as_channels(picture, config.image.channels), seen, inside
+
+
+def on_canvas(picture: np.ndarray, camera: Camera, inside: np.ndarray,
+              size: tuple[int, int]) -> tuple[np.ndarray, Camera, np.ndarray]:
+    """A `network_picture` in the top left corner of `size` (H, W), zeros elsewhere."""
+    canvas = np.zeros((*size, picture.shape[2]), dtype=np.uint8)
+    reach = np.zeros(size, dtype=bool)
     canvas[:picture.shape[0], :picture.shape[1]] = picture
     reach[:picture.shape[0], :picture.shape[1]] = inside
-    return canvas, Camera(seen.K, width, height), reach
+    return canvas, Camera(camera.K, size[1], size[0]), reach
 
 
 def _resized(image: np.ndarray, camera: Camera, factor: float) -> tuple[np.ndarray, Camera]:

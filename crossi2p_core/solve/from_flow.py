@@ -50,16 +50,15 @@ def draw(batch: Batch, T: Tensor) -> Drawn:
 
 
 def flow_matches(flow: Flow, drawn: Drawn, batch: Batch) -> FlowMatches:
-    """Matches of the points that were drawn; those that should be seen outside the image are not valid."""
+    """Matches of the points that were drawn; those that should be seen outside the recording are not valid."""
     raster = drawn.raster
     index = raster.point[..., None]
     off, log_scale = flow.at_cells()
     pixels = drawn.pixels.gather(1, index.expand(-1, -1, 2)) + off
-    points = batch.cloud.xyz[0].repeat_interleave(len(off) // len(batch), dim=0).gather(1, index.expand(-1, -1, 3))
-    height, width = batch.image.shape[2:]
-    u, v = pixels.unbind(-1)
-    within = (u > -0.5) & (u < width - 0.5) & (v > -0.5) & (v < height - 0.5)
-    return FlowMatches(points, pixels, log_scale.exp(), raster.hit & within)
+    points, inside = (part.repeat_interleave(len(off) // len(batch), dim=0) for part in (batch.cloud.xyz[0],
+                                                                                        batch.inside))
+    points = points.gather(1, index.expand(-1, -1, 3))
+    return FlowMatches(points, pixels, log_scale.exp(), raster.hit & _recorded(pixels, inside))
 
 
 def fit(matches: FlowMatches, K: Tensor, T: Tensor) -> PoseSolution:
@@ -92,6 +91,16 @@ def support(matches: FlowMatches, K: Tensor, T: Tensor) -> tuple[Tensor, Tensor,
     agree = matches.valid & (depth > 0) & ((off.abs() / matches.scales).amax(dim=-1) < AGREE)
     error = off.norm(dim=-1).masked_fill(~agree, torch.nan).nanmedian(dim=1).values
     return matches.valid.sum(dim=1), agree.sum(dim=1), error
+
+
+def _recorded(pixels: Tensor, inside: Tensor) -> Tensor:
+    """(B, n) bool: which pixels (B, n, 2) lie where the recording reaches, inside (B, H, W). Elsewhere no loss was ever
+    asked for, so that what is said there, and how surely, means nothing."""
+    height, width = inside.shape[1:]
+    u, v = (pixels + 0.5).floor().unbind(-1)
+    within = (u >= 0) & (u < width) & (v >= 0) & (v < height)  # false for NaN
+    place = torch.where(within, v * width + u, 0.0).long()
+    return within & inside.flatten(1).gather(1, place)
 
 
 def _problem(matches: FlowMatches, K: Tensor) -> Problem:

@@ -138,6 +138,10 @@ class TrainConfig:
             raise InputError(f"warm_up {self.warm_up} must be shorter than steps {self.steps}")
         if self.teacher is not None and self.task != "matches":
             raise InputError("a flow network has no teacher; leave teacher out, or choose task: matches")
+        # `shift` does not reach what follows the correlations, and before them its gradient drowns that of `flow`
+        if self.task == "flow" and self.gradnorm.mode == "on":
+            raise InputError("GradNorm cannot balance the losses of a flow network, which share no last layer; write "
+                             "gradnorm: {mode: off}")
         if self.labels == "teacher" and self.teacher is None:
             raise InputError("labels: teacher needs a teacher, the checkpoint of a network; or choose labels: recorded")
         if self.sources and not any(source.weight > 0 for source in self.sources):

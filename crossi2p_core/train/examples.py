@@ -7,6 +7,7 @@ seen with twice the batch.
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from ..model.inputs import make_batch
 from ..types import Sample
 from .augment import at_position, augment
 from .augment_view import fitted
-from .config import AugmentConfig, TrainConfig
+from .config import AugmentConfig, StartsConfig, TrainConfig
 from .distributed import World
 from .frames import Frames
 
@@ -127,14 +128,15 @@ class NetworkInput:
 
 
 class FlowInput:
-    """`model.flow_inputs.make_flow_batch` for one flow network, around the true pose."""
+    """`model.flow_inputs.make_flow_batch` for one flow network, around the true pose as far as `starts` lead."""
 
-    def __init__(self, config: FlowConfig) -> None:
-        self.config = config
+    def __init__(self, config: FlowConfig, starts: StartsConfig | None = None) -> None:
+        starts = StartsConfig() if starts is None else starts
+        self.config, self.off = config, (math.radians(starts.deg), starts.m)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Batch:
         """A batch of one."""
-        return make_flow_batch(sample, self.config, rng=rng)
+        return make_flow_batch(sample, self.config, rng=rng, off=self.off)
 
 
 def with_inside(batch: Batch | Lesson, inside: np.ndarray, K: np.ndarray) -> Batch | Lesson:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
@@ -49,19 +50,18 @@ class FlowTask:
         return Terms({name: losses[name] for name in active}, metrics)
 
     def judge(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Errors of the poses that starts lead to, the same starts every time, with the right and with a wrong
-        image."""
+        """Errors of the poses that starts lead to, with the right and with a wrong image; of each pair the same start
+        every time, whatever it is batched with."""
         network, truth = cast(FlowNetwork, bare(model)), batch.T_cam_lidar
         assert truth is not None
-        generator = torch.Generator(batch.image.device).manual_seed(0)
-        start = draw_starts(batch, replace(self.starts, per_pair=1), generator)
+        start = own_starts(batch, self.starts)
         found = errors(approach(network, batch, start)[0].T, truth, "")
         found |= errors(approach(network, with_wrong_image(batch), start)[0].T, truth, "_wrong_image")
         return found | errors(start, truth, "_start")
 
     def shared_layers(self, model: nn.Module) -> Sequence[nn.Parameter]:
-        """The last convolution."""
-        return list(cast(FlowNetwork, bare(model)).out.parameters())
+        """None: GradNorm does not balance these losses, as TrainConfig says."""
+        return []
 
 
 def errors(T: Tensor, truth: Tensor, name: str) -> dict[str, Tensor]:
@@ -85,6 +85,15 @@ def draw_starts(batch: Batch, starts: StartsConfig, generator: torch.Generator |
     axis = torch.randn(len(truth), 2, 3, generator=generator, device=most.device)
     xi = size[..., None] * axis / axis.norm(dim=-1, keepdim=True).clamp(min=1e-6)
     return moved(truth, xi.flatten(1))
+
+
+def own_starts(batch: Batch, starts: StartsConfig) -> Tensor:
+    """(B, 4, 4) poses as `draw_starts` draws them, each by what the pair itself is: its camera and scan."""
+    one, drawn = replace(starts, per_pair=1), []
+    for pair in (batch.only(index).to("cpu") for index in range(len(batch))):
+        said = b"".join(part.numpy().tobytes() for part in (pair.K, pair.cloud.xyz[0]))
+        drawn.append(draw_starts(pair, one, torch.Generator().manual_seed(zlib.crc32(said))))
+    return torch.cat(drawn).to(batch.image.device)
 
 
 @torch.no_grad()

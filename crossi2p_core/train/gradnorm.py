@@ -114,10 +114,12 @@ def weight_gradient(weights: Mapping[str, float], norms: Mapping[str, float], ra
 def gradient_norms(losses: Mapping[str, Tensor], shared: Sequence[Tensor]) -> dict[str, Tensor]:
     """Norm of the gradient of each loss with respect to the shared weights, a scalar each; 0 where it has none.
 
-    The graph is kept for the backward pass that follows.
+    None at all where no weights are shared. The graph is kept for the backward pass that follows.
     """
+    if not shared:
+        return {}
     return {name: _norm(torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True), loss)
-            if loss.requires_grad and shared else torch.zeros_like(loss) for name, loss in losses.items()}
+            if loss.requires_grad else torch.zeros_like(loss) for name, loss in losses.items()}
 
 
 def _norm(gradients: Sequence[Tensor | None], loss: Tensor) -> Tensor:
