@@ -18,13 +18,15 @@ from crossi2p_core.config import dump_config
 from crossi2p_core.datasets import open_source
 from crossi2p_core.datasets.compact_writer import prepare
 from crossi2p_core.errors import InputError
+from crossi2p_core.export_half import write_half_flow
 from crossi2p_core.flow_aligner import Approach, FlowAligner, load_flow_network
 from crossi2p_core.geometry import se3
 from crossi2p_core.matcher import load_network
+from crossi2p_core.model.flow_inputs import make_flow_batch
 from crossi2p_core.model.flow_network import FlowNetwork
 from crossi2p_core.registrar import Registrar, RegistrarConfig
 from crossi2p_core.safe_yaml import parse_yaml
-from crossi2p_core.train.checkpoint import Checkpoint, save
+from crossi2p_core.train.checkpoint import Checkpoint, load, save
 from crossi2p_core.types import Prior
 
 
@@ -132,6 +134,20 @@ def test_named_weights_that_cannot_be_read_are_told_at_once(tmp_path: Path) -> N
         Registrar(RegistrarConfig(flow=str(tmp_path / "missing.json")), "cpu")
 
 
+def test_weights_that_half_the_bits_cannot_hold_are_not_shipped(weights: Path, sample, tmp_path: Path) -> None:
+    kept = load(weights)
+    one = kept.weights["out.weight"].clone()
+    one.view(-1)[0] = 1e6
+    large = save(tmp_path / "large", replace(kept, weights=kept.weights | {"out.weight": one}), keep=1)
+    batch = make_flow_batch(sample, TINY)
+    with pytest.raises(InputError, match=r"float16 holds numbers up to 65504, and out\.weight has larger ones"):
+        write_half_flow(large, tmp_path / "flow.safetensors", [batch], 0.5)
+    spoilt = replace(batch, image=batch.image * torch.nan)
+    with pytest.raises(InputError, match="pixels by nan"):
+        write_half_flow(weights, tmp_path / "flow.safetensors", [batch, spoilt], 0.5)
+    assert not list(tmp_path.glob("flow*"))
+
+
 def test_the_command_trains_one_and_ships_it(tmp_path: Path) -> None:
     prepare(Walls(), tmp_path / "walls")
     (tmp_path / "flow.yaml").write_text(yaml.safe_dump({
@@ -146,6 +162,6 @@ def test_the_command_trains_one_and_ships_it(tmp_path: Path) -> None:
     checkpoint = tmp_path / "out" / "checkpoints" / "step-000000002.json"
     shipped = crossi2p("export", checkpoint, tmp_path / "flow.safetensors", "--format", "half", "--source",
                        "synthetic:street?seed=0&frames=1&camera=kitti&lidar=vlp16")
-    assert shipped.code == 0 and "pixels" in shipped.out, shipped
+    assert shipped.code == 0 and "pixels in px" in shipped.out, shipped
     assert load_flow_network(tmp_path / "flow.safetensors").config == load_flow_network(checkpoint).config
     assert_refused(crossi2p("export", checkpoint, tmp_path / "flow.pt2"), "by --format half alone")
