@@ -20,6 +20,7 @@ from crossi2p_core.geometry import se3
 from crossi2p_core.model.batch import Lesson, collate
 from crossi2p_core.model.network import Network
 from crossi2p_core.train import distillation
+from crossi2p_core.train.assemble import covering
 from crossi2p_core.train.config import AugmentConfig
 from crossi2p_core.train.distillation import DistillationTask, nearest_superpoints, places_of_cells, teacher_loss
 from crossi2p_core.train.examples import Example, Examples, NetworkInput
@@ -139,6 +140,10 @@ def test_the_command_trains_with_a_teacher(tmp_path: Path, labels: str) -> None:
     outcome = crossi2p("train", settings, "--device", "cpu")
     assert outcome.code == 0, outcome
     assert "loss.teacher" in (tmp_path / "out" / "log.jsonl").read_text()
+
+
+def test_the_image_is_large_enough_for_both_networks() -> None:
+    assert covering((192, 192), (160, 256)) == covering((160, 256), (192, 192)) == (192, 256)
 
 
 def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
