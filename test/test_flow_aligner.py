@@ -24,10 +24,13 @@ from crossi2p_core.geometry import se3
 from crossi2p_core.matcher import load_network
 from crossi2p_core.model.flow_inputs import make_flow_batch
 from crossi2p_core.model.flow_network import FlowNetwork
+from crossi2p_core.preference import FEWEST_LED, LED, led_on
+from crossi2p_core.refine.align import Alignment, align
+from crossi2p_core.refine.config import RefineConfig
 from crossi2p_core.registrar import Registrar, RegistrarConfig
 from crossi2p_core.safe_yaml import parse_yaml
 from crossi2p_core.train.checkpoint import Checkpoint, load, save
-from crossi2p_core.types import Prior
+from crossi2p_core.types import Prior, Registration
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +123,44 @@ def test_where_it_leads_out_of_the_bounds_or_nowhere_nothing_changes(weights: Pa
         np.testing.assert_allclose(found.T_cam_lidar, alone.T_cam_lidar, atol=1e-6)
         assert leads.asked == 1
     assert "the flow network has no answer: nothing can be told" in found.reason
+
+
+@pytest.fixture(scope="module")
+def near(sample, rough: Prior) -> Alignment:
+    """What the refinement alone makes of the rough guess."""
+    return align([sample], rough, RefineConfig(), torch.device("cpu"))
+
+
+def led_to(T: np.ndarray, near: Alignment, rough: Prior, response: float, inliers: int = 90,
+           left_out: tuple[str, ...] = ()) -> tuple[Registration, list[Prior]]:
+    """The answer where the flow network leads to T, whose edges fit by so much more; and from where it was aligned."""
+    assert near.evidence is not None
+    far = replace(near, T_cam_lidar=T, timings={"search": 100.0, "settle": 10.0},
+                  evidence=replace(near.evidence, response=near.evidence.response + response))
+    asked: list[Prior] = []
+    led = Approach(T, np.eye(6), 100, inliers, 1.0, 0.01, left_out)
+    return led_on(near, led, rough, lambda prior: asked.append(prior) or far), asked
+
+
+def test_what_fits_worse_is_not_taken_and_all_time_is_told(near: Alignment, sample, rough: Prior) -> None:
+    truth = np.asarray(sample.T_cam_lidar)
+    for response, taken in ((0.1, truth), (-0.1, near.T_cam_lidar), (0.0, near.T_cam_lidar)):
+        found, asked = led_to(truth, near, rough, response)
+        np.testing.assert_array_equal(found.T_cam_lidar, taken)
+        assert len(asked) == 1 and (asked[0].max_deg, asked[0].max_m) == LED
+        assert found.timings == near.timings | {"flow": 0.01, "search": near.timings["search"] + 100, "settle": 10.0}
+
+
+def test_where_hardly_a_match_agrees_nothing_is_aligned_again(near: Alignment, sample, rough: Prior) -> None:
+    found, asked = led_to(np.asarray(sample.T_cam_lidar), near, rough, 0.1, inliers=FEWEST_LED - 1)
+    assert not asked and found.timings == near.timings | {"flow": 0.01}
+    np.testing.assert_array_equal(found.T_cam_lidar, near.T_cam_lidar)
+
+
+def test_frames_that_the_flow_network_left_out_are_told(near: Alignment, sample, rough: Prior) -> None:
+    found, _ = led_to(np.asarray(sample.T_cam_lidar), near, rough, 0.1, left_out=("0: too few", "1: dark"))
+    assert found.reason.endswith("; the flow network left out 0: too few; 1: dark")
+    assert "left out" not in led_to(np.asarray(sample.T_cam_lidar), near, rough, 0.1)[0].reason
 
 
 def test_it_is_not_asked_where_the_guess_is_near_or_there_is_no_network(weights: Path, tmp_path: Path, sample) -> None:
