@@ -90,7 +90,7 @@ def main() -> None:
 
 def measure(cells: list[Cell], data: Path, world: World) -> None:
     """Every cell, the processes together."""
-    if world.is_first and not UNSEEN.exists():
+    if world.is_first:  # what is there already is not made again, and a set that was cut short is completed
         write_worlds(UNSEEN, UNSEEN_WORLDS, UNSEEN_SEED, UNSEEN_FRAMES, 10, 5, os.cpu_count() or 1, lambda *_: None)
     if world.size > 1:
         from torch import distributed

@@ -30,7 +30,7 @@ def differences(network: Network, run: Run, batches: Sequence[Batch]) -> dict[st
     worst = dict.fromkeys(OUTPUTS, 0.0)
     for batch in batches:
         for name, value in _of_one(network, run(plain_inputs(batch)), batch).items():
-            worst[name] = _worse(worst[name], value)
+            worst[name] = worse(worst[name], value)
     return worst
 
 
@@ -50,7 +50,7 @@ def _of_one(network: Network, said: Mapping[str, Tensor], batch: Batch) -> dict[
     return {name: found[name] for name in OUTPUTS}
 
 
-def _worse(a: float, b: float) -> float:
+def worse(a: float, b: float) -> float:
     """The larger one; NaN is worse than any number."""
     return a if math.isnan(a) or a >= b else b
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 
 import safetensors.torch
@@ -12,7 +13,7 @@ import torch
 
 from . import atomic
 from .errors import InputError
-from .export_check import differences
+from .export_check import differences, worse
 from .flow_aligner import load_flow_network
 from .matcher import load_network
 from .model.batch import Batch
@@ -56,18 +57,23 @@ def write_half_flow(weights: str | Path, path: str | Path, batches: Sequence[Bat
         picture = draw(batch, batch.T_cam_lidar).raster.picture
         one, other = network(batch.image, picture), rounded(batch.image, picture)
         for name in found:
-            found[name] = max(found[name], float((getattr(one, name) - getattr(other, name)).abs().max()))
+            found[name] = worse(found[name], float((getattr(one, name) - getattr(other, name)).abs().max()))
     _write(path, kept, data, found, tolerance)
     return found
 
 
 def _rounded(weights: str | Path, path: str | Path) -> tuple[Path, checkpoint.Checkpoint, bytes]:
-    """Where to, the checkpoint, and its weights in float16."""
+    """Where to, the checkpoint, and its weights in float16. Raises InputError for weights that it cannot hold."""
     path = Path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: weights are written as .safetensors; give it that ending")
     kept = checkpoint.load(weights, training=False)
     half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in kept.weights.items()}
+    odd = [name for name, tensor in half.items() if not tensor.isfinite().all()]
+    if odd:
+        raise InputError(f"{weights}: float16 holds numbers up to {torch.finfo(torch.float16).max:g}, and "
+                         f"{', '.join(odd[:3])}{' and others' if len(odd) > 3 else ''} has larger ones, or what is no "
+                         "number; nothing was written")
     return path, kept, safetensors.torch.save(half)
 
 
@@ -87,5 +93,6 @@ def _write(path: Path, kept: checkpoint.Checkpoint, data: bytes, found: dict[str
 @torch.no_grad()
 def _probabilities_apart(network: Network, other: Network, batches: Sequence[Batch]) -> float:
     """The largest difference between what both think of a superpoint being in a superpixel."""
-    return max(float((network(batch).scores.similarity.softmax(2) - other(batch).scores.similarity.softmax(2))
-                     .abs().max()) for batch in batches)
+    apart = [(network(batch).scores.similarity.softmax(2) - other(batch).scores.similarity.softmax(2)).abs().max()
+             for batch in batches]
+    return reduce(worse, map(float, apart))

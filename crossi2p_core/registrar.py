@@ -20,14 +20,14 @@ from .errors import InputError
 from .flow_aligner import FlowAligner
 from .geometry import se3
 from .matcher import Estimate, Matcher
-from .refine.align import Alignment, align
+from .preference import as_registration, better_of, led_on, noting, summed
+from .refine.align import align
 from .refine.config import RefineConfig
 from .types import Prior, Registration, Sample
 from .weights import find_flow_weights, find_weights
 
 MOST_LOOKED_AT = 20  # samples of one rig that the network looks at, spread over all of them
 ROUGH = 1.2, 0.12  # degrees and m: bounds of a prior up to which the refinement needs no help
-LED = 2.0, 0.2  # bounds of the search from where the flow network leads
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,10 @@ class Registrar:
         except InputError as error:
             if near is None:
                 raise
-            return _noting(near, f"the network has no answer: {error}")
+            return noting(near, f"the network has no answer: {error}")
         start = find_start(samples, estimate, self.config.refine, self.device)
         far = self._aligned(samples, start.prior)
-        far = _doubting(replace(far, timings=estimate.timings | far.timings), estimate, start)
+        far = _doubting(replace(far, timings=summed(estimate.timings, far.timings)), estimate, start)
         return far if near is None or given is None else better_of(near, far, given)
 
     def guess(self, samples: Sequence[Sample]) -> Start:
@@ -128,19 +128,14 @@ class Registrar:
         better."""
         near = align(samples, prior, self.config.refine, self.device)
         if near.status == "ok" or self._flow_weights is None or not _is_rough(prior):
-            return _as_registration(near)
+            return as_registration(near)
         if self._flow is None:
             self._flow = self._load_flow()
         try:
             led = self._flow.approach(spread(samples, MOST_LOOKED_AT), np.asarray(prior.T_cam_lidar))
         except InputError as error:
-            return _noting(_as_registration(near), f"the flow network has no answer: {error}")
-        far = near
-        if _within(led.T_cam_lidar, prior):
-            far = align(samples, Prior(led.T_cam_lidar, *LED), self.config.refine, self.device)
-        better = far if _within(far.T_cam_lidar, prior) and _fits_better(far, near) else near
-        return replace(_as_registration(better), cost_before=near.cost_before, doubt_before=near.doubt_before,
-                       timings=near.timings | {"flow": led.seconds})
+            return noting(as_registration(near), f"the flow network has no answer: {error}")
+        return led_on(near, led, prior, lambda start: align(samples, start, self.config.refine, self.device))
 
     def _load_flow(self) -> FlowAligner:
         assert self._flow_weights is not None
@@ -153,45 +148,15 @@ class Registrar:
 def _doubting(found: Registration, estimate: Estimate, start: Start) -> Registration:
     """An answer is only as sure as its start: the refinement finds the best pose nearby, right or wrong."""
     if estimate.left_out:
-        found = _noting(found, f"the network left out {'; '.join(estimate.left_out)}")
+        found = noting(found, f"the network left out {'; '.join(estimate.left_out)}")
     if found.status != "ok" or not start.doubt:
         return found
     return replace(found, status="uncertain", reason=f"{found.reason}; but {start.doubt}")
 
 
-def better_of(near: Registration, far: Registration, given: Prior) -> Registration:
-    """What was found from the given start, unless what was found from the network's is sure, within the bounds of the
-    guess, and either beats it or stands where the other does not.
-
-    An unsure network never displaces a guess that somebody gave.
-    """
-    within = _within(far.T_cam_lidar, given)
-    if far.status == "ok" and within and (near.status != "ok" or far.cost_after < near.cost_after):
-        return replace(far, cost_before=near.cost_before, doubt_before=near.doubt_before,
-                       timings=near.timings | far.timings)
-    why = "it lies outside the bounds of the guess" if not within else far.reason
-    return _noting(replace(near, timings=near.timings | far.timings), f"the network's start led nowhere better: {why}")
-
-
 def _is_rough(prior: Prior) -> bool:
     """Whether the flow network may have something to add."""
     return prior.max_deg > ROUGH[0] or prior.max_m > ROUGH[1]
-
-
-def _within(T: np.ndarray, prior: Prior) -> bool:
-    """Whether a pose lies within the bounds of a prior."""
-    guess = np.asarray(prior.T_cam_lidar)
-    return (se3.rotation_error_deg(T, guess) <= prior.max_deg and se3.translation_error_m(T, guess) <= prior.max_m)
-
-
-def _fits_better(one: Alignment, other: Alignment) -> bool:
-    """Whether the edges of the same frames fit one alignment better."""
-    return (one.evidence is not None and one.status != "failed"
-            and (other.evidence is None or one.evidence.response > other.evidence.response))
-
-
-def _noting(found: Registration, sentence: str) -> Registration:
-    return replace(found, reason=f"{found.reason}; {sentence}")
 
 
 def choose_device(name: str) -> torch.device:
@@ -235,11 +200,3 @@ def _as_prior(prior: Prior | np.ndarray | None, sample: Sample) -> Prior:
         raise InputError(f"the prior's bounds, {prior.max_deg} deg and {prior.max_m} m, must be 0 or more, at most "
                          "180 deg and below 1000 m")
     return Prior(se3.check_transform(prior.T_cam_lidar, f"the prior of {sample.name}"), prior.max_deg, prior.max_m)
-
-
-def _as_registration(found: Alignment) -> Registration:
-    """What is told to the outside."""
-    return Registration(
-        found.T_cam_lidar, found.covariance, found.status, found.reason, found.cost_before, found.cost_after,
-        found.residuals.edges, found.residuals.found, found.residuals.median_px, found.overlap, found.timings,
-        found.doubt_before, found.speeds, found.evidence is not None and found.evidence.convincing)

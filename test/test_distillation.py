@@ -19,11 +19,14 @@ from crossi2p_core.datasets.compact_writer import prepare
 from crossi2p_core.geometry import se3
 from crossi2p_core.model.batch import Lesson, collate
 from crossi2p_core.model.network import Network
+from crossi2p_core.solve.from_matches import MatchedPoses
 from crossi2p_core.train import distillation
-from crossi2p_core.train.config import AugmentConfig
+from crossi2p_core.train.assemble import covering
+from crossi2p_core.train.config import LOSSES, AugmentConfig
 from crossi2p_core.train.distillation import DistillationTask, nearest_superpoints, places_of_cells, teacher_loss
 from crossi2p_core.train.examples import Example, Examples, NetworkInput
 from crossi2p_core.train.frames import Frames
+from crossi2p_core.train.task import Terms
 
 LARGER = replace(SMALL, size=(96, 192), points=replace(SMALL.points, points=2700))
 
@@ -105,6 +108,75 @@ def test_without_labels_the_poses_are_the_teachers_where_it_is_sure(lesson: Less
     assert (terms.losses["alignment"] > 0) == sure
 
 
+def of_two(lesson: Lesson, monkeypatch: pytest.MonkeyPatch, sure: tuple[bool, bool]) -> Terms:
+    """What is lost on two pairs, of which the teacher finds the truth, and is sure of it or not; all losses active."""
+    truth = lesson.own.T_cam_lidar
+    found = distillation.poses_from_matches
+
+    def finds(*asked) -> MatchedPoses:
+        margin = torch.where(torch.tensor(sure), 1e3, 0.0)
+        return replace(found(*asked), T=truth, margin=margin)
+
+    monkeypatch.setattr(distillation, "poses_from_matches", finds)
+    task = DistillationTask(SMALL, network(LARGER, 1), labelled=False)
+    torch.manual_seed(0)
+    return task.terms(network(SMALL, 0), lesson, (*LOSSES, "teacher"))
+
+
+def test_a_pair_of_which_the_teacher_is_not_sure_counts_for_its_own_loss_alone(lesson: Lesson, monkeypatch) -> None:
+    pairs = collate([lesson, lesson])
+    image, features = pairs.own.image.requires_grad_(), pairs.own.cloud.features.requires_grad_()
+    both = of_two(pairs, monkeypatch, (True, True)).losses
+    half = of_two(pairs, monkeypatch, (True, False)).losses
+    none = of_two(pairs, monkeypatch, (False, False)).losses
+    assert torch.equal(both["teacher"], half["teacher"]) and torch.equal(both["teacher"], none["teacher"])
+    for name in LOSSES:
+        assert none[name] == 0 != half[name], name
+        of_none, of_half = (torch.autograd.grad(each[name], (image, features), retain_graph=True)
+                            for each in (none, half))
+        for nothing, some in zip(of_none, of_half, strict=True):
+            assert nothing.abs().max() == 0 == some[1].abs().max() < some[0].abs().max(), name
+    seen = torch.autograd.grad(none["teacher"], image)[0]
+    assert seen[1].abs().max() > 0
+
+
+PARTS = ("similarity", "in_view", "points", "image")
+
+
+@pytest.mark.parametrize(("case", "counted"), [
+    ("all", set(PARTS)),
+    ("nothing in the teacher's view", {"in_view", "points", "image"}),
+    ("no superpoint in common", {"image"}),
+    ("nothing inside", {"in_view", "points"})])
+def test_each_term_counts_where_both_see_the_same(lesson: Lesson, case: str, counted: set[str]) -> None:
+    with torch.no_grad():
+        matches, said = network(SMALL, 0)(lesson.own), network(LARGER, 1)(lesson.teachers)
+    parts = {name: getattr(matches.scores if name in PARTS[:2] else matches.described, name).clone().requires_grad_()
+             for name in PARTS}
+    matches = replace(matches, scores=replace(matches.scores, **{name: parts[name] for name in PARTS[:2]}),
+                      described=replace(matches.described, **{name: parts[name] for name in PARTS[2:]}))
+    said = replace(said, scores=replace(said.scores, in_view=torch.ones_like(said.scores.in_view)))
+    if case == "nothing in the teacher's view":
+        said = replace(said, scores=replace(said.scores, in_view=-torch.ones_like(said.scores.in_view)))
+    elif case == "no superpoint in common":
+        said = replace(said, superpoints=said.superpoints + 1000)
+    elif case == "nothing inside":
+        matches = replace(matches, inside=torch.zeros_like(matches.inside))
+    loss = teacher_loss(matches, lesson.own, said, lesson.teachers)
+    gradients = torch.autograd.grad(loss, list(parts.values()))
+    assert {name for name, each in zip(parts, gradients, strict=True) if each.abs().max() > 0} == counted
+
+
+def test_the_teacher_learns_nothing(lesson: Lesson) -> None:
+    teacher = network(replace(LARGER, image=replace(LARGER.image, norm="batch")), 1).train()
+    before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
+    task = DistillationTask(SMALL, teacher, labelled=True, view_pairs=0)
+    task.terms(network(SMALL, 0).train(), lesson, ("teacher",))
+    assert not task.teacher.training and not any(each.requires_grad for each in task.teacher.parameters())
+    assert any("running" in name for name in before)
+    assert all(torch.equal(before[name], tensor) for name, tensor in task.teacher.state_dict().items())
+
+
 def test_nobody_looks_at_the_recorded_extrinsic_of_unlabelled_pairs() -> None:
     def batch(source) -> Lesson:
         examples = Examples(Frames([source], [1.0], 0, 10**9), NetworkInput(SMALL, LARGER), LARGER.size,
@@ -139,6 +211,10 @@ def test_the_command_trains_with_a_teacher(tmp_path: Path, labels: str) -> None:
     outcome = crossi2p("train", settings, "--device", "cpu")
     assert outcome.code == 0, outcome
     assert "loss.teacher" in (tmp_path / "out" / "log.jsonl").read_text()
+
+
+def test_the_image_is_large_enough_for_both_networks() -> None:
+    assert covering((192, 192), (160, 256)) == covering((160, 256), (192, 192)) == (192, 256)
 
 
 def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from command_line import assert_refused, crossi2p
 from test_network import SMALL
 from torch import Tensor
 
+from crossi2p_core import export_half
 from crossi2p_core.config import dump_config
 from crossi2p_core.datasets import open_source
 from crossi2p_core.errors import InputError
@@ -187,12 +188,26 @@ def test_half_the_size_says_nearly_the_same(weights: Path, network: Network, bat
 def test_weights_that_half_the_bits_cannot_hold_are_not_written(weights: Path, batch: Batch, tmp_path: Path) -> None:
     kept = load(weights)
     name = next(name for name in kept.weights if "projector" in name and name.endswith("weight"))
-    large = save(tmp_path, replace(kept, weights=kept.weights | {name: 1e9 * kept.weights[name]}), keep=1)
-    with pytest.raises(InputError, match="in float16 the weights say something else"):
+    one = kept.weights[name].clone()
+    one.view(-1)[0] = 1e6
+    large = save(tmp_path, replace(kept, weights=kept.weights | {name: one}), keep=1)
+    with pytest.raises(InputError, match=f"float16 holds numbers up to 65504, and {name} has larger ones"):
         write_half(large, tmp_path / "half.safetensors", [batch], 0.5)
+    with pytest.raises(InputError, match="in float16 the weights say something else"):
+        write_half(weights, tmp_path / "half.safetensors", [batch], 1e-12)
     with pytest.raises(InputError, match="ending"):
         write_half(weights, tmp_path / "half.pt", [batch], 0.5)
     assert not list(tmp_path.glob("half*"))
+
+
+def test_an_answer_that_is_no_number_is_no_small_difference(weights: Path, batch: Batch, tmp_path: Path,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_half, "differences", lambda *_: {})  # so that nothing but the probabilities is compared
+    spoilt = replace(batch, image=batch.image * torch.nan)
+    for batches in ([spoilt], [batch, spoilt], [spoilt, batch]):
+        with pytest.raises(InputError, match="similarity by nan"):
+            write_half(weights, tmp_path / "half.safetensors", batches, 0.5)
+    assert not list(tmp_path.iterdir())
 
 
 def test_bad_options_are_refused_in_words(weights: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
 import json
 import os
@@ -21,6 +22,7 @@ from crossi2p_core.calibration_file import read_calibration
 from crossi2p_core.commands import fleet
 from crossi2p_core.commands.fleet import calibrate_fleet
 from crossi2p_core.commands.rig import Rig
+from crossi2p_core.commands.vehicles import folder_names
 from crossi2p_core.geometry import se3
 
 SETTINGS = "candidates: 2\nframes: 2\nfolds: 0\nleast_frames: 1\n"
@@ -101,10 +103,12 @@ def test_a_camera_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest
         assert [row["status"] for row in calibrate_fleet([Rig("drive")], tmp_path)] == [status]
 
 
-def test_other_weights_of_the_package_are_another_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, network = [], tmp_path / "light.safetensors"
+@pytest.mark.parametrize("shipped", ["SHIPPED", "SHIPPED_FLOW"])
+def test_other_weights_of_the_package_are_another_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                              shipped: str) -> None:
+    asked, network = [], tmp_path / "network.safetensors"
     monkeypatch.setattr(fleet, "calibrate_rig", lambda rig: asked.append(rig.source) or calibrated(rig))
-    monkeypatch.setattr(weights, "SHIPPED", network)
+    monkeypatch.setattr(weights, shipped, network)
     for number, content in enumerate((b"one", b"one", b"another")):
         network.write_bytes(content)
         os.utime(network, ns=(number, number))
@@ -210,10 +214,37 @@ def test_two_processes_say_the_same_as_one(done: tuple[list[dict], Path], settin
     assert [row["moved_deg"] for row in rows] == pytest.approx([row["moved_deg"] for row in alone], abs=1e-3)
 
 
-def test_vehicles_of_one_name_get_folders_of_their_own(tmp_path: Path) -> None:
-    rows = calibrate_fleet([Rig(str(tmp_path / each / "drive")) for each in "ab"], tmp_path / "out")
-    assert [row["vehicle"] for row in rows] == ["drive", "drive_2"]
-    assert {row["status"] for row in rows} == {"failed"}
+def test_vehicles_of_one_name_get_folders_that_follow_from_their_paths(tmp_path: Path,
+                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(fleet, "calibrate_rig", lambda rig: asked.append(rig.source) or calibrated(rig))
+
+    def names(*folders: str) -> list[str]:
+        for each in folders:
+            (tmp_path / each / "drive").mkdir(parents=True, exist_ok=True)
+        return [row["vehicle"] for row in calibrate_fleet([Rig(str(tmp_path / each / "drive")) for each in folders],
+                                                          tmp_path / "out")]
+
+    assert names("b", "c") == ["b_drive", "c_drive"]
+    assert names("a", "c", "b") == ["a_drive", "c_drive", "b_drive"]
+    assert names("c") == ["c_drive"]
+    assert names("x/a", "x/a", "b") == ["x_a_drive", "b_drive"]  # one that is named twice is one
+    assert names("d") == ["drive"] == names("d") and names("d", "e") == ["drive", "e_drive"]
+    assert len(asked) == 6  # each once
+
+
+def test_a_folder_of_another_recording_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "calibrate_rig", calibrated)
+    for each in ("drive_2", "drive"):
+        (tmp_path / each).mkdir()
+        row = {"asked": "", "rows": [{"source": f"/once/{each}"}]}
+        (tmp_path / each / fleet.ROW).write_text(json.dumps(row))
+    assert folder_names(["/once/drive_2", "/new/drive", "drive"], tmp_path) == {
+        "/once/drive_2": "drive_2", "/new/drive": "new_drive",
+        "drive": f"drive_{hashlib.sha256(b'drive').hexdigest()[:12]}"}
+    rows = calibrate_fleet([Rig("drive")], tmp_path)
+    assert rows[0]["vehicle"].startswith("drive_") and rows[0]["status"] == "ok"
+    assert json.loads((tmp_path / "drive" / fleet.ROW).read_text())["rows"] == [{"source": "/once/drive"}]
 
 
 def test_what_is_wrong_for_all_is_refused(settings: Path, tmp_path: Path) -> None:

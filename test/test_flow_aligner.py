@@ -18,14 +18,19 @@ from crossi2p_core.config import dump_config
 from crossi2p_core.datasets import open_source
 from crossi2p_core.datasets.compact_writer import prepare
 from crossi2p_core.errors import InputError
+from crossi2p_core.export_half import write_half_flow
 from crossi2p_core.flow_aligner import Approach, FlowAligner, load_flow_network
 from crossi2p_core.geometry import se3
 from crossi2p_core.matcher import load_network
+from crossi2p_core.model.flow_inputs import make_flow_batch
 from crossi2p_core.model.flow_network import FlowNetwork
+from crossi2p_core.preference import FEWEST_LED, LED, led_on
+from crossi2p_core.refine.align import Alignment, align
+from crossi2p_core.refine.config import RefineConfig
 from crossi2p_core.registrar import Registrar, RegistrarConfig
 from crossi2p_core.safe_yaml import parse_yaml
-from crossi2p_core.train.checkpoint import Checkpoint, save
-from crossi2p_core.types import Camera, Prior
+from crossi2p_core.train.checkpoint import Checkpoint, load, save
+from crossi2p_core.types import Camera, Prior, Registration
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +129,44 @@ def test_where_it_leads_out_of_the_bounds_or_nowhere_nothing_changes(weights: Pa
     assert "the flow network has no answer: nothing can be told" in found.reason
 
 
+@pytest.fixture(scope="module")
+def near(sample, rough: Prior) -> Alignment:
+    """What the refinement alone makes of the rough guess."""
+    return align([sample], rough, RefineConfig(), torch.device("cpu"))
+
+
+def led_to(T: np.ndarray, near: Alignment, rough: Prior, response: float, inliers: int = 90,
+           left_out: tuple[str, ...] = ()) -> tuple[Registration, list[Prior]]:
+    """The answer where the flow network leads to T, whose edges fit by so much more; and from where it was aligned."""
+    assert near.evidence is not None
+    far = replace(near, T_cam_lidar=T, timings={"search": 100.0, "settle": 10.0},
+                  evidence=replace(near.evidence, response=near.evidence.response + response))
+    asked: list[Prior] = []
+    led = Approach(T, np.eye(6), 100, inliers, 1.0, 0.01, left_out)
+    return led_on(near, led, rough, lambda prior: asked.append(prior) or far), asked
+
+
+def test_what_fits_worse_is_not_taken_and_all_time_is_told(near: Alignment, sample, rough: Prior) -> None:
+    truth = np.asarray(sample.T_cam_lidar)
+    for response, taken in ((0.1, truth), (-0.1, near.T_cam_lidar), (0.0, near.T_cam_lidar)):
+        found, asked = led_to(truth, near, rough, response)
+        np.testing.assert_array_equal(found.T_cam_lidar, taken)
+        assert len(asked) == 1 and (asked[0].max_deg, asked[0].max_m) == LED
+        assert found.timings == near.timings | {"flow": 0.01, "search": near.timings["search"] + 100, "settle": 10.0}
+
+
+def test_where_hardly_a_match_agrees_nothing_is_aligned_again(near: Alignment, sample, rough: Prior) -> None:
+    found, asked = led_to(np.asarray(sample.T_cam_lidar), near, rough, 0.1, inliers=FEWEST_LED - 1)
+    assert not asked and found.timings == near.timings | {"flow": 0.01}
+    np.testing.assert_array_equal(found.T_cam_lidar, near.T_cam_lidar)
+
+
+def test_frames_that_the_flow_network_left_out_are_told(near: Alignment, sample, rough: Prior) -> None:
+    found, _ = led_to(np.asarray(sample.T_cam_lidar), near, rough, 0.1, left_out=("0: too few", "1: dark"))
+    assert found.reason.endswith("; the flow network left out 0: too few; 1: dark")
+    assert "left out" not in led_to(np.asarray(sample.T_cam_lidar), near, rough, 0.1)[0].reason
+
+
 def test_it_is_not_asked_where_the_guess_is_near_or_there_is_no_network(weights: Path, tmp_path: Path, sample) -> None:
     leads = Leads(np.asarray(sample.T_cam_lidar))
     registrar(weights, tmp_path, leads).register(sample, Prior(np.asarray(sample.T_cam_lidar), 1.0, 0.1))
@@ -134,6 +177,20 @@ def test_it_is_not_asked_where_the_guess_is_near_or_there_is_no_network(weights:
 def test_named_weights_that_cannot_be_read_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"missing\.json"):
         Registrar(RegistrarConfig(flow=str(tmp_path / "missing.json")), "cpu")
+
+
+def test_weights_that_half_the_bits_cannot_hold_are_not_shipped(weights: Path, sample, tmp_path: Path) -> None:
+    kept = load(weights)
+    one = kept.weights["out.weight"].clone()
+    one.view(-1)[0] = 1e6
+    large = save(tmp_path / "large", replace(kept, weights=kept.weights | {"out.weight": one}), keep=1)
+    batch = make_flow_batch(sample, TINY)
+    with pytest.raises(InputError, match=r"float16 holds numbers up to 65504, and out\.weight has larger ones"):
+        write_half_flow(large, tmp_path / "flow.safetensors", [batch], 0.5)
+    spoilt = replace(batch, image=batch.image * torch.nan)
+    with pytest.raises(InputError, match="pixels by nan"):
+        write_half_flow(weights, tmp_path / "flow.safetensors", [batch, spoilt], 0.5)
+    assert not list(tmp_path.glob("flow*"))
 
 
 def test_the_command_trains_one_and_ships_it(tmp_path: Path) -> None:
@@ -150,6 +207,6 @@ def test_the_command_trains_one_and_ships_it(tmp_path: Path) -> None:
     checkpoint = tmp_path / "out" / "checkpoints" / "step-000000002.json"
     shipped = crossi2p("export", checkpoint, tmp_path / "flow.safetensors", "--format", "half", "--source",
                        "synthetic:street?seed=0&frames=1&camera=kitti&lidar=vlp16")
-    assert shipped.code == 0 and "pixels" in shipped.out, shipped
+    assert shipped.code == 0 and "pixels in px" in shipped.out, shipped
     assert load_flow_network(tmp_path / "flow.safetensors").config == load_flow_network(checkpoint).config
     assert_refused(crossi2p("export", checkpoint, tmp_path / "flow.pt2"), "by --format half alone")

@@ -23,7 +23,8 @@ from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.matcher import Matcher
 from crossi2p_core.model.config import NetworkConfig
-from crossi2p_core.registrar import Registrar, better_of
+from crossi2p_core.preference import better_of
+from crossi2p_core.registrar import Registrar
 from crossi2p_core.safe_yaml import parse_yaml
 from crossi2p_core.types import Prior, Registration, Sample
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ..model.config import NetworkConfig
 
 TOLERANCE = {"pt2": 1e-3, "onnx": 1e-3, "half": 0.5}
+UNITS = "in parts of 1 or of the value if that is larger"
+FLOW_UNITS = "pixels in px, log_scale as it is"
 EXAMPLE = "synthetic:street?seed=0&frames=3&camera=kitti&lidar=hdl64"
 
 
@@ -34,8 +36,8 @@ def export(
                                         help="Recording on whose first frames the program is checked.")] = EXAMPLE,
     tolerance: Annotated[float | None, typer.Option(
         "--tolerance", show_default=False,
-        help="Largest difference from the network, in parts of 1 or of the value if that is larger. Default: 1e-3; "
-             "0.5 for half.")] = None,
+        help="Largest difference from the network, in parts of 1 or of the value if that is larger; of a flow "
+             "network in px. Default: 1e-3; 0.5 for half.")] = None,
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda",
                                         help="Where a pt2 is to run; ONNX runs anywhere.")] = "cpu",
 ) -> None:
@@ -62,7 +64,7 @@ def export(
     if is_flow(checkpoint.load(weights, training=False)):
         if kind != "half":
             raise InputError(f"{weights} is of a flow network, which is written by --format half alone")
-        _tell(write_half_flow(weights, out, _flow_batches(opened, weights), allowed))
+        _tell(write_half_flow(weights, out, _flow_batches(opened, weights), allowed), FLOW_UNITS)
         print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, with {out.with_suffix('.json').name}")
         return
     network, place = load_network(weights), choose_device(device if kind == "pt2" else "cpu")
@@ -73,14 +75,14 @@ def export(
     else:
         about = {"weights": weights.name, "source": source, "tolerance": allowed}
         found = write_export(network.to(place), out, kind, batches, allowed, pairs is None, about)
-    _tell(found)
+    _tell(found, UNITS)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, with {out.with_suffix('.json').name}" if kind == "half" else
           f"{out}: {'any number of' if pairs is None else pairs} pairs at once, {place.type}; {sidecar(out)} tells "
           "what goes in and comes out")
 
 
-def _tell(found: dict[str, float]) -> None:
-    print("largest difference from the network, in parts of 1 or of the value if that is larger:")
+def _tell(found: dict[str, float], units: str) -> None:
+    print(f"largest difference from the network, {units}:")
     for name, value in found.items():
         print(f"  {name:18} {value:.2g}")
 

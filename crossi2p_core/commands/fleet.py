@@ -21,11 +21,10 @@ from .. import atomic
 from ..errors import InputError
 from .processes import each_by_itself
 from .records import plain
-from .results import file_stem
 from .rig import Rig, calibrate_rig, camera_names, networks, read_options
 from .starts import init_files
+from .vehicles import ROW, folder_names
 
-ROW = "row.json"  # in the folder of a vehicle
 NUMBERS = ("moved_deg", "moved_cm", "sigma_deg", "sigma_cm", "error_deg", "error_cm", "seconds")
 COLUMNS = ("vehicle", "camera", "status", "start_was", *NUMBERS, "frames_used", "reason", "source")
 Row = dict[str, Any]
@@ -40,7 +39,7 @@ def calibrate_fleet(rigs: Sequence[Rig], out: Path, jobs: int = 1, ray: str | No
     """
     # 1. a folder for each, and what is done already
     read_options(rigs[0])  # what is wrong for all of them is no row
-    fleet = {name: _from_anywhere(replace(rig, out=str(out / name))) for name, rig in _named(rigs)}
+    fleet = _in_folders(rigs, out.absolute())
     done = {name: rows for name, rig in fleet.items() if (rows := _kept(rig)) is not None}
     todo = {name: rig for name, rig in fleet.items() if name not in done}
     if done:
@@ -84,14 +83,10 @@ def fleet_in_words(rows: Sequence[Row], out: Path) -> str:
     return "\n".join([*lines, f"written to {out}: a folder for each, fleet.csv and fleet.json"])
 
 
-def _named(rigs: Sequence[Rig]) -> Iterator[tuple[str, Rig]]:
-    """Each with a name for its folder, by its source; the second of a name gets a number."""
-    taken: set[str] = set()
-    for rig in rigs:
-        stem = file_stem(Path(rig.source.rstrip("/")).name) or "vehicle"
-        name = next(each for each in (stem, *(f"{stem}_{n}" for n in range(2, len(rigs) + 2))) if each not in taken)
-        taken.add(name)
-        yield name, rig
+def _in_folders(rigs: Sequence[Rig], out: Path) -> dict[str, Rig]:
+    """Each by the name of its folder; a recording that is named twice is one vehicle."""
+    whole = {rig.source: rig for rig in map(_from_anywhere, rigs)}
+    return {name: replace(whole[source], out=str(out / name)) for source, name in folder_names(whole, out).items()}
 
 
 def _from_anywhere(rig: Rig) -> Rig:

@@ -63,12 +63,16 @@ def _examples(settings: TrainConfig, configs: tuple[SourceConfig, ...], sources:
     cache = settings.cache_mb * 1_000_000 // max(1, settings.workers)
     frames = Frames(sources, [one.weight for one in configs], seed, cache)
     if settings.task == "flow":
-        return Examples(frames, FlowInput(settings.flow), settings.flow.size, changes, control=control)
+        return Examples(frames, FlowInput(settings.flow, settings.starts), settings.flow.size, changes, control=control)
     taught_by = None if teacher is None else teacher.config
-    # of the larger image, which the other is made of
-    size = max(settings.network.size, settings.network.size if taught_by is None else taught_by.size)
+    size = settings.network.size if taught_by is None else covering(settings.network.size, taught_by.size)
     return Examples(frames, NetworkInput(settings.network, taught_by), size, changes,
                     teacher is not None and settings.labels == "teacher", control)
+
+
+def covering(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of an image that both can be made of, by the larger of each."""
+    return max(one[0], other[0]), max(one[1], other[1])
 
 
 def _opened(configs: tuple[SourceConfig, ...], needed: str) -> list[Source]:

@@ -21,7 +21,7 @@ from ..solve.from_matches import poses_from_matches
 from .config import LOSSES, TEACHER
 from .losses import mean_where, soft_cross_entropy
 from .matching import MatchingTask
-from .targets import targets_of
+from .targets import Targets, targets_of
 from .task import Terms
 
 SURE = 10.0  # log odds by which the teacher's pose has to beat any other to be learned from
@@ -41,12 +41,11 @@ class DistillationTask(MatchingTask):
 
     def terms(self, model: nn.Module, batch: Lesson, active: Sequence[str]) -> Terms:  # type: ignore[override]
         """The active losses of a lesson, and its metrics."""
-        # 1. what the teacher says
+        # 1. what the teacher says, and what is right
         with torch.no_grad():
             said = self.teacher.to(batch.teachers.image.device)(batch.teachers)
-        own = batch.own if self.labelled else self._with_its_poses(said, batch)
-        # 2. what is right, and what the one that learns says
-        targets = targets_of(own, self.config.grid)
+        own, targets = self._what_is_right(said, batch)
+        # 2. what the one that learns says
         matches = self.ask(model, own, targets)
         # 3. how far apart these are
         terms = self.compare(matches, targets, own, active)
@@ -55,13 +54,15 @@ class DistillationTask(MatchingTask):
         return terms
 
     @torch.no_grad()
-    def _with_its_poses(self, said: Matches, lesson: Lesson) -> Batch:
-        """The batch with the teacher's poses; of a pair of which it is not sure, nothing is inside the image, so that
-        no loss but the teacher's own counts it."""
+    def _what_is_right(self, said: Matches, lesson: Lesson) -> tuple[Batch, Targets]:
+        """The batch with the extrinsics to learn from, and its targets. Where these are the teacher's, only those of
+        which it is sure count: the other pairs are for its own loss alone, which sees all of them as they are."""
+        if self.labelled:
+            return lesson.own, targets_of(lesson.own, self.config.grid)
         with torch.autocast(lesson.own.image.device.type, enabled=False):
             found = poses_from_matches(said, lesson.teachers, self.teacher.config.grid)
-        sure = (found.margin >= SURE)[:, None, None]
-        return replace(lesson.own, T_cam_lidar=found.T.float(), inside=lesson.own.inside & sure)
+        own = replace(lesson.own, T_cam_lidar=found.T.float())
+        return own, targets_of(own, self.config.grid).only(found.margin >= SURE)
 
 
 def teacher_loss(matches: Matches, own: Batch, said: Matches, teachers: Batch) -> Tensor:

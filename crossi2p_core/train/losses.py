@@ -23,12 +23,13 @@ def alignment_loss(matches: Matches, targets: Targets) -> Tensor:
 
     The other view may be of the first few pairs alone.
     """
-    across = cross_modal_loss(matches.described, targets, matches.inside)
+    inside, valid = matches.inside & targets.sure[:, None], matches.valid & targets.sure[:, None]
+    across = cross_modal_loss(matches.described, targets, inside)
     if matches.view is None:
         return across
     within = [intra_modal_loss(first[:len(second)], second, valid[:len(second)]) for first, second, valid in (
-        (matches.described.image, matches.view.image, matches.inside),
-        (matches.described.points, matches.view.points, matches.valid))]
+        (matches.described.image, matches.view.image, inside),
+        (matches.described.points, matches.view.points, valid))]
     return across + 0.5 * (within[0] + within[1])
 
 
@@ -65,8 +66,9 @@ def coarse_loss(matches: Matches, targets: Targets) -> Tensor:
     scores, right = matches.scores, targets.overlap
     both = [soft_cross_entropy(similarity.flatten(0, 1), share.flatten(0, 1)) for similarity, share in (
         (scores.similarity, right), (scores.similarity.transpose(1, 2), right.transpose(1, 2)))]
-    in_view = _binary(scores.in_view, targets.visible.float(), matches.valid)
-    covered = _binary(scores.covered, targets.covered.float(), matches.inside)
+    sure = targets.sure[:, None]
+    in_view = _binary(scores.in_view, targets.visible.float(), matches.valid & sure)
+    covered = _binary(scores.covered, targets.covered.float(), matches.inside & sure)
     return 0.5 * (both[0] + both[1]) + in_view + covered
 
 
@@ -85,12 +87,13 @@ def fine_loss(matches: Matches, targets: Targets, batch: Batch) -> Tensor:
     error = (fine.pixels - pixels).abs()  # (B, K, P, 2) px
     weight = fine.weights.clamp(min=1e-4)
     spread = (weight * error.detach().clamp(max=ASTRAY_PX) - weight.log()).sum(-1)
-    return mean_where(heat + 0.25 * error.sum(-1) / step, usable) + 0.1 * mean_where(spread, fine.valid)
+    return mean_where(heat + 0.25 * error.sum(-1) / step, usable) + 0.1 * mean_where(
+        spread, fine.valid & targets.sure[:, None, None])
 
 
 def fine_truth(matches: Matches, targets: Targets, batch: Batch) -> tuple[Tensor, Tensor]:
-    """(B, K, P, 2) true pixels of the points of each match, and (B, K, P) bool: they lie in its window, and are
-    seen."""
+    """(B, K, P, 2) true pixels of the points of each match, and (B, K, P) bool: they lie in its window, are seen, and
+    the pair is sure."""
     assert batch.T_cam_lidar is not None
     fine = matches.fine
     pixels, depth = project_one(fine.points.flatten(1, 2), batch.T_cam_lidar, batch.K)
@@ -99,7 +102,7 @@ def fine_truth(matches: Matches, targets: Targets, batch: Batch) -> tuple[Tensor
     low, high = fine.cells.amin(dim=2)[:, :, None] - half, fine.cells.amax(dim=2)[:, :, None] + half  # (B, K, 1, 2)
     in_window = ((pixels >= low) & (pixels <= high)).all(dim=-1)
     seen_points = seen(pixels.flatten(1, 2), depth.flatten(1), fine.valid.flatten(1), batch.inside, targets.nearest)
-    return pixels, in_window & seen_points.view_as(in_window)
+    return pixels, in_window & seen_points.view_as(in_window) & targets.sure[:, None, None]
 
 
 def mean_where(value: Tensor, where: Tensor) -> Tensor:

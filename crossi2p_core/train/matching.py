@@ -55,7 +55,7 @@ class MatchingTask:
         coarse, fine = coarse_loss(matches, targets), fine_loss(matches, targets, batch)
         losses = {"alignment": alignment_loss(matches, targets), "correspondence": coarse + fine}
         if "pose" in active:
-            losses["pose"] = monte_carlo_loss(matches, batch)
+            losses["pose"] = monte_carlo_loss(matches, batch, targets.sure)
         parts = {"coarse_loss": coarse.detach(), "fine_loss": fine.detach()}  # what the monitor compares
         return Terms({name: losses[name] for name in active if name in losses},
                      match_metrics(matches, targets, batch) | parts)
@@ -89,8 +89,9 @@ def with_wrong_image(batch: Batch) -> Batch:
     return replace(batch, image=other * batch.inside[:, None])
 
 
-def monte_carlo_loss(matches: Matches, batch: Batch) -> Tensor:
-    """Minus the log density of the true pose among all poses, given the fine matches; a scalar.
+def monte_carlo_loss(matches: Matches, batch: Batch, sure: Tensor) -> Tensor:
+    """Minus the log density of the true pose among all poses, given the fine matches; a scalar, over the pairs that are
+    sure, (B,) bool.
 
     Of MOST_MATCHES drawn at random, those that are astray by the truth left out: their residuals would drown all
     others, and that they are to weigh little, `fine_loss` tells them.
@@ -100,7 +101,7 @@ def monte_carlo_loss(matches: Matches, batch: Batch) -> Tensor:
     truth, depth = project_one(points, batch.T_cam_lidar, batch.K)
     near = (depth > MIN_DEPTH_M) & ((pixels.detach() - truth).abs().amax(dim=-1) < ASTRAY_PX)
     return mean_pose_loss(points, pixels, weights * near[..., None], batch.K, batch.T_cam_lidar,
-                          near.sum(dim=1) >= FEWEST_MATCHES)
+                          sure & (near.sum(dim=1) >= FEWEST_MATCHES))
 
 
 def _drawn(matches: Matches) -> tuple[Tensor, Tensor, Tensor]:

@@ -30,7 +30,7 @@ def match_metrics(matches: Matches, targets: Targets, batch: Batch) -> dict[str,
     told = (matches.scores.in_view > 0) == targets.visible
     return {
         "coarse_recall": coarse_recall(matches, targets, batch.image.shape[-1] // COARSE_STRIDE),
-        "in_view_accuracy": mean_where(told.float(), matches.valid),
+        "in_view_accuracy": mean_where(told.float(), matches.valid & targets.sure[:, None]),
         "fine_inliers": mean_where((error < FINE_INLIER_PX).float(), usable),
         "fine_error_px": mean_where(error, usable),
     }

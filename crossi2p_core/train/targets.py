@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,7 +23,8 @@ class Targets:
 
     overlap: (B, M, C) how much each superpixel sees of a superpoint, spread linearly over the four around its pixel;
     sums over C to 1, or to 0 where it is not seen. visible: (B, M) bool. centres: (B, M, 2) pixels of superpoints.
-    nearest: (B, places) depth of what is nearest at each place of the image, from all points.
+    nearest: (B, places) depth of what is nearest at each place of the image, from all points. sure: (B,) bool, pairs
+    whose extrinsic is to be learned from; of the others nothing is right, and nothing is wrong either.
 
     A superpoint stands for its own point, which is what poses are fitted to, not for the mean of its surroundings.
     """
@@ -32,6 +33,12 @@ class Targets:
     visible: Tensor
     centres: Tensor
     nearest: Tensor
+    sure: Tensor
+
+    def only(self, sure: Tensor) -> Targets:
+        """Those of the pairs that are sure, (B,) bool."""
+        return replace(self, overlap=self.overlap * sure[:, None, None], visible=self.visible & sure[:, None],
+                       sure=self.sure & sure)
 
     @property
     def covered(self) -> Tensor:
@@ -56,7 +63,8 @@ def targets_of(batch: Batch, grid: tuple[int, int]) -> Targets:
         overlap.scatter_add_(2, cell[..., None], (weight * visible)[..., None])
     overlap = overlap * cells_inside(batch.inside)[:, None]
     total = overlap.sum(dim=2, keepdim=True)
-    return Targets(overlap / total.clamp(min=1e-6), visible & (total[..., 0] > 0), pixels, nearest)
+    sure = torch.ones(len(batch), dtype=torch.bool, device=pixels.device)
+    return Targets(overlap / total.clamp(min=1e-6), visible & (total[..., 0] > 0), pixels, nearest, sure)
 
 
 def project_one(points: Tensor, T: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
