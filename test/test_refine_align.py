@@ -17,6 +17,7 @@ from crossi2p_core.refine.align import align
 from crossi2p_core.refine.climb import Bounds, climb, posterior, standing
 from crossi2p_core.refine.config import DriveConfig, RefineConfig
 from crossi2p_core.refine.expansion import expand, linearise
+from crossi2p_core.refine.focus import focused, near_view
 from crossi2p_core.refine.judge import Evidence, judge
 from crossi2p_core.refine.prepare import prepare_frame
 from crossi2p_core.refine.present import doubt
@@ -266,3 +267,12 @@ def test_rows_far_apart_make_an_answer_less_sure(problem: objective.FrameProblem
     sigma = [np.sqrt(np.diag(pose_covariance([replace(problem, raster=raster)], standing(
         torch.from_numpy(drive[0].T_cam_lidar)[None], 1), FINE, torch.ones(6), None))) for raster in (0.0, 0.3)]
     assert np.hypot(sigma[0], 0.3) == pytest.approx(sigma[1])
+
+
+def test_of_a_wide_search_a_pose_is_judged_by_the_edges_that_it_sees(drive: list[Sample]) -> None:
+    T = torch.from_numpy(drive[0].T_cam_lidar)
+    wide = prepare_frame(drive[0], Prior(drive[0].T_cam_lidar, 10.0, 0.5), CONFIG, CPU)
+    near = focused(wide, T, CONFIG)
+    inside = near_view(near.xyz.numpy(), near.camera, T.numpy(), *CONFIG.search.focus)
+    assert inside.all() and len(near.xyz) < len(wide.found)
+    assert objective.weight_in_view(near, T) > 1.1 * objective.weight_in_view(objective.seen_from(wide, T), T)
