@@ -46,7 +46,7 @@ def main(path: str, flow: str | None) -> None:
     """Measure, print and write."""
     settings = read_config(path)
     network, step = trained(settings)
-    nearer = None if flow is None else load_flow_network(best_of(read_config(flow))).eval()
+    nearer = None if flow is None else trained_flow(flow, settings)
     rows = [row for round_ in fresh_rounds(settings) for row in judged(network, nearer, round_)]
     result = {"settings": path, "flow": flow, "step": step, "rows": rows}
     for image in ("right", "wrong"):
@@ -77,6 +77,15 @@ def trained(settings: TrainConfig) -> tuple[Network, int]:
     network = Network(settings.network).eval()
     checkpoint.load_weights(network, kept.weights, str(found))
     return network, kept.step
+
+
+def trained_flow(path: str, settings: TrainConfig) -> FlowNetwork:
+    """The best network of the run with `task: flow`. Raises InputError where its images are not those of the other."""
+    flow = load_flow_network(best_of(read_config(path))).eval()
+    if flow.config.size != settings.network.size:  # it is given the images that the other was asked with
+        raise InputError(f"{path}: the flow network takes images of {flow.config.size}, the matching network of "
+                         f"{settings.network.size}, height and width; train both at one size")
+    return flow
 
 
 @dataclass(frozen=True)
@@ -113,9 +122,12 @@ def fresh_rounds(settings: TrainConfig) -> list[Round]:
 
 
 def _batch(examples: Examples, position: int) -> Batch:
+    """Of the frame at this position; InputError where it would be another's, that one being passed over."""
     made = examples[position]
     if isinstance(made, InputError):
         raise made
+    if made.left_out:
+        raise InputError("; ".join(made.left_out))
     return made.batch
 
 

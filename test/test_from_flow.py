@@ -29,6 +29,7 @@ from crossi2p_core.train.flow_task import (
     shift_loss,
 )
 from crossi2p_core.train.gradnorm import GradNorm
+from crossi2p_core.train.matching import with_wrong_image
 
 STARTS = StartsConfig(deg=5.0, m=0.4, per_pair=2)
 
@@ -127,11 +128,16 @@ def test_the_losses_are_least_at_the_truth(batch) -> None:
 
     assert flow_loss(said(0.0), truth, usable) < 1e-5
     assert flow_loss(said(1.0), truth, usable) == pytest.approx(2.0, abs=1e-4)
+    unsure = replace(said(1.0), log_scale=torch.full((4, 2, 16, 24), 2.0))
+    assert flow_loss(unsure, truth, usable) == pytest.approx(2 * (math.exp(-2.0) + 2.0), abs=1e-4)
     still = torch.zeros_like(truth)
     flow = said(0.0)
     flow.coarse[:, 12], flow.fine[:, 4] = 9.0, 9.0  # the middle: no shift at all
     assert shift_loss(flow, still, usable) < 0.05
     assert shift_loss(flow, still + 8.0, usable) > 4.0  # one coarse cell down and to the right
+    aside, right = still + torch.tensor([8.0, 0.0]), said(0.0)
+    right.coarse[:, 13] = 9.0  # one coarse cell to the right, none down; the finer reach no farther than one of theirs
+    assert shift_loss(right, aside, usable) < 0.05 < 4.0 < shift_loss(right, aside.flip(-1), usable)
     assert shift_loss(said(0.0), still, usable) == pytest.approx(math.log(25) + math.log(9), abs=1e-4)
 
 
@@ -175,6 +181,13 @@ def test_judging_is_repeatable_and_tells_start_and_wrong_image(batch) -> None:
         one, two = task.judge(network, batch), task.judge(network, batch)
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert {"rre_deg", "rte_m_start", "rre_deg_wrong_image"} <= one.keys()
+    # one that looks at the image is led elsewhere by another
+    looking = FlowNetwork(TINY).eval()
+    torch.nn.init.normal_(looking.out.weight, std=0.1)
+    with torch.no_grad():
+        own, other = task.judge(looking, batch), task.judge(looking, with_wrong_image(batch))
+    assert not torch.allclose(own["rre_deg"], own["rre_deg_wrong_image"], rtol=1e-3)
+    assert torch.equal(own["rre_deg_wrong_image"], other["rre_deg"])
     # a network that knows nothing leaves the start where it is, or nearly so
     assert torch.allclose(fit(flow_matches(network(batch.image, draw(batch, batch.T_cam_lidar).raster.picture),
                                            draw(batch, batch.T_cam_lidar), batch), batch.K, batch.T_cam_lidar).T,
