@@ -65,6 +65,18 @@ def test_silhouettes_lie_on_the_outline_and_know_their_side() -> None:
     assert (across[near & (edges.kind == RIGHT)] < 0).all()
 
 
+def test_what_a_beam_grazes_is_taken_off_silhouettes_but_not_off_tops() -> None:
+    cloud, spacing = thin(box_before_wall(), LidarEdgeConfig())
+    thin_beams, wide_beams = (find_edges(cloud, spacing, ORIGIN, LidarEdgeConfig(beam_rad=b)) for b in (0.0, 0.002))
+    assert np.array_equal(thin_beams.kind, wide_beams.kind)
+    bearing = np.stack([np.arctan2(e.xyz[:, 1], e.xyz[:, 0]) for e in (thin_beams, wide_beams)])
+    height = np.stack([np.arcsin(e.xyz[:, 2] / np.linalg.norm(e.xyz, axis=1)) for e in (thin_beams, wide_beams)])
+    for kind, value, expected in ((LEFT, bearing, -0.002), (RIGHT, bearing, 0.002), (DOWN, height, 0.002),
+                                  (UP, height, 0.0)):
+        moved = np.diff(value[:, thin_beams.kind == kind], axis=0)
+        assert len(moved[0]) > 5 and moved == pytest.approx(expected, abs=1e-4)
+
+
 def test_flat_ground_has_no_edges_whatever_the_grazing_angle() -> None:
     azimuth, elevation = bearings(np.arange(-24, -1, 0.4), np.arange(-40, 40, 0.2))
     ground = points(azimuth, elevation, 1.7 / np.sin(-elevation))

@@ -19,9 +19,10 @@ class LidarEdgeConfig:
     curvature: float = 0.05  # bend of inverse range beyond a plane's: else it is ground seen at a grazing angle
     sky_weight: float = 0.6
     intensity_step: float = 0.14  # of the cloud's own intensity scale
+    beam_rad: float = option(0.0012, low=0.0, high=0.02)  # how far beyond a silhouette a beam still grazes it
     per_class: int = option(1500, low=10, high=100000)
     class_weight: tuple[float, float, float, float, float, float] = (  # left, up, right, down, intensity h, intensity v
-        2.4, 5.0, 2.4, 0.6, 2.8, 3.7)
+        6.0, 5.0, 6.0, 1.0, 4.0, 2.5)
     damping: float = option(30.0, low=0.0, high=10000.0)  # a class with fewer edges than this counts less
 
 
@@ -57,7 +58,7 @@ class SearchConfig:
     around: int = option(6, low=1, high=1000)  # poses around the answer from which other maxima are looked for ...
     around_iterations: int = option(4, low=1, high=1000)
     explored_frames: int = 3  # ... when no more frames than this are aligned: many frames have one clear maximum
-    temperature: float = option(0.4, low=0.001, high=100.0)  # scores that differ by less are hardly told apart
+    temperature: float = option(0.5, low=0.001, high=100.0)  # scores that differ by less are hardly told apart
     rounds: int = option(10, low=1, high=100)  # many frames: the fine stage repeats until it stands still
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CHANCE = 0.12  # mean response below which nothing fits; the best fits to wrong images reach 0.08 to 0.29
-CONVINCING = 0.32
-SIDES = 0.45  # mean response of upright silhouettes: skylines alone let the camera slide along them
+CHANCE = 0.13  # mean response below which nothing fits; the best fits to wrong images reach 0.10 to 0.37, few 0.5
+CONVINCING = 0.38
+SIDES = 0.55  # mean response of upright silhouettes: skylines alone let the camera slide along them
 _OUTSIDE = 1.5  # times the bounds: the search left the region that the prior allows
 
 _AXES = ("sideways", "up and down", "along the optical axis")
@@ -89,7 +89,7 @@ def _doubt(evidence: Evidence, limits: Limits) -> str:
     if _length(evidence.step[:3]) > _OUTSIDE * max(deg, 0.5) or _length(evidence.step[3:]) > _OUTSIDE * max(dm, 0.5):
         return "; the best fit lies outside the bounds of the search: widen them"
     if evidence.response < CONVINCING:
-        return (f"; the fit is weak (response {evidence.response:.2f}, a wrong image can give 0.29): use more frames, "
+        return (f"; the fit is weak (response {evidence.response:.2f}, a wrong image can give 0.37): use more frames, "
                 "and check that image and cloud belong together")
     if evidence.sides < SIDES:
         return "; hardly any upright edge agrees: use frames with poles, corners or vehicles"

@@ -149,7 +149,7 @@ def _depth_edges(near: _Neighbourhood, jump: np.ndarray, spacing: Spacing, confi
             bend = 1 - near.range / (near.range + step) - slope * reach * 1.5
             found = np.flatnonzero(np.isfinite(step) & (step > jump) & supported & (bend > config.curvature))
         strength = np.sqrt(np.clip(step[found] / near.range[found], 0.05, 1))
-        parts.append(_edges(near, found, side, side, reach[found], strength))
+        parts.append(_edges(near, found, side, side, reach[found], strength, 0.0 if side == UP else config.beam_rad))
         if side == UP:
             found = np.flatnonzero(~sector.any(axis=1) & supported & skyline)
             parts.append(_edges(near, found, side, side, np.full(len(found), gap_to_sky),
@@ -191,15 +191,16 @@ def _intensity_edges(near: _Neighbourhood, intensity: np.ndarray, config: LidarE
 
 
 def _edges(near: _Neighbourhood, found: np.ndarray, side: int, kind: int, gap: np.ndarray,
-           strength: np.ndarray) -> np.ndarray:
-    """Rows (n, 8): point, tip, class, strength; the edge lies half the gap outward at the foreground's range.
+           strength: np.ndarray, beam: float = 0.0) -> np.ndarray:
+    """Rows (n, 8): point, tip, class, strength; the edge lies half the gap outward at the foreground's range, less
+    `beam` (rad), by which a beam that hits an edge with its rim reports it too far out.
 
     Where exactly in the gap nobody knows, so that edges across wide gaps count less.
     """
     ax, ay = _DIRECTIONS[side]
     strength = strength / (1 + (gap / near.squeeze[1 if ay else 0] / _SHARP) ** 2)
-    azimuth = near.azimuth[found] + ax * 0.5 * gap / near.squeeze[0]
-    elevation = near.elevation[found] + ay * 0.5 * gap / near.squeeze[1]
+    azimuth = near.azimuth[found] + ax * (0.5 * gap - beam) / near.squeeze[0]
+    elevation = near.elevation[found] + ay * (0.5 * gap / near.squeeze[1] - beam)
     point = _from_bearings(azimuth, elevation, near.range[found])
     tip = _from_bearings(azimuth + ax * _TIP, elevation + ay * _TIP, near.range[found])
     return np.column_stack([point, tip, np.full(len(found), kind), strength]).astype(np.float32)
