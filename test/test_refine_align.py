@@ -276,3 +276,15 @@ def test_of_a_wide_search_a_pose_is_judged_by_the_edges_that_it_sees(drive: list
     inside = near_view(near.xyz.numpy(), near.camera, T.numpy(), *CONFIG.search.focus)
     assert inside.all() and len(near.xyz) < len(wide.found)
     assert objective.weight_in_view(near, T) > 1.1 * objective.weight_in_view(objective.seen_from(wide, T), T)
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.97, True), (0.8, False)])
+def test_a_prior_pulls_no_answer_to_where_nothing_fits(drive: list[Sample], monkeypatch: pytest.MonkeyPatch,
+                                                      share: float, kept: bool) -> None:
+    monkeypatch.setattr("crossi2p_core.refine.align.combine_with_prior",
+                        lambda step, covariance, bounds: (share * step, covariance))
+    T = drive[0].T_cam_lidar
+    start = se3.make(se3.exp_so3(np.radians([0.0, 3.0, 0.0])), np.zeros(3)) @ T
+    answer = align([drive[0]], Prior(start, 4.0, 0.1), CONFIG, CPU)
+    assert answer.evidence is not None and answer.evidence.score_found > answer.evidence.score_start
+    assert (se3.rotation_error_deg(answer.T_cam_lidar, start) < 2.9) == kept  # free of the prior it turns by 2.92 deg
