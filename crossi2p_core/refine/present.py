@@ -10,8 +10,9 @@ from .objective import FrameProblem, move, score, sparse
 
 _NEARBY = (0.4,) * 6  # UNIT: 0.4 deg, 4 cm; half of that tells 0.5 deg and 5 cm less well from none
 _POSES = 200
-_SAYS = (0.25, 1.0, 0.25, 0.6, 1.0, 2.0)  # of a move this small, by class (lidar_edges): upright silhouettes, which lead a
-# search, are known to a pixel or two only; intensity edges are fainter and sharp
+# what classes of edges (lidar_edges) say of moves this small: upright silhouettes, which lead a search, are known to a
+# pixel or two only, while intensity edges are faint and sharp
+_SAYS = (0.25, 1.0, 0.25, 0.6, 1.0, 2.0)
 _EDGES = 6000  # of all frames together: one frame needs all of its own, of ten frames a few hundred each will do
 
 
