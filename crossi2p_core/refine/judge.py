@@ -1,6 +1,6 @@
 """Whether an alignment may be believed, from evidence that does not know the truth.
 
-The limits were chosen on every third frame of three KITTI recordings, with right and with wrong images, and looked at on
+The limits were chosen on every third frame of three KITTI recordings, with right and wrong images, and looked at on
 the next ones: `docs/results.md` shows how often `ok` was right.
 """
 
