@@ -16,8 +16,8 @@ from .climb import Bounds, Candidates
 from .config import DriveConfig, RefineConfig
 from .explore import explore
 from .judge import Evidence, judge
-from .lidar_edges import LEFT, RIGHT
-from .objective import UNIT, FrameProblem, move, restrict, score, seen_from, step_between, weight_in_view
+from .lidar_edges import CLASSES, LEFT, RIGHT
+from .objective import UNIT, FrameProblem, move, score, seen_from, step_between, weighed, weight_in_view
 from .prepare import Unusable, overlap, prepare_frame
 from .present import doubt
 from .residuals import Residuals, measure
@@ -166,7 +166,7 @@ def _weigh(frames: list[FrameProblem], at_start: list[FrameProblem], start: torc
 def _gather(frames: list[FrameProblem], agreed: _Agreed, bounds: Bounds, config: RefineConfig) -> Evidence:
     """What the judge looks at; frames without the vehicle's motion."""
     T = agreed.candidate.T[0]
-    upright = [restrict(frame, (LEFT, RIGHT)) for frame in frames]
+    upright = [weighed(frame, [float(kind in (LEFT, RIGHT)) for kind in range(CLASSES)]) for frame in frames]
     return Evidence(
         score_start=agreed.score_start,
         score_found=agreed.score,

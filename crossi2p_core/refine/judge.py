@@ -1,7 +1,7 @@
 """Whether an alignment may be believed, from evidence that does not know the truth.
 
-The limits were chosen on every third frame of three KITTI recordings, with right and wrong images, and looked at on
-the next ones: `docs/results.md` shows how often `ok` was right.
+The limits were chosen on some frames of three KITTI recordings, with right and wrong images: `docs/results.md` says
+which, and how often `ok` was right.
 """
 
 from __future__ import annotations

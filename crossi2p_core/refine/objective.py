@@ -7,6 +7,7 @@ not drag the cloud along. Steps are in units of (1 deg, 1 dm), about equally vis
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -152,10 +153,10 @@ def sparse(frame: FrameProblem, most: int) -> FrameProblem:
                    shuffled=torch.arange(most, device=few.device))
 
 
-def restrict(frame: FrameProblem, kinds: tuple[int, ...]) -> FrameProblem:
-    """The frame with the edges of some classes only."""
-    member = torch.isin(frame.kind, torch.tensor(kinds, device=frame.kind.device))
-    return replace(frame, across=frame.across * member[:, None])
+def weighed(frame: FrameProblem, by_kind: Sequence[float]) -> FrameProblem:
+    """The frame with the edges of each class weighed by its factor, one per class of `lidar_edges`."""
+    factor = torch.tensor(by_kind, dtype=frame.across.dtype, device=frame.kind.device)[frame.kind]
+    return replace(frame, across=frame.across * factor[:, None])
 
 
 def weight_in_view(frame: FrameProblem, T_cam_lidar: torch.Tensor) -> float:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
-from .objective import FrameProblem, move, score, sparse
+from .objective import FrameProblem, move, score, sparse, weighed
 
 _NEARBY = (0.4,) * 6  # UNIT: 0.4 deg, 4 cm; half of that tells 0.5 deg and 5 cm less well from none
 _POSES = 200
-# what classes of edges (lidar_edges) say of moves this small: upright silhouettes, which lead a search, are known to a
-# pixel or two only, while intensity edges are faint and sharp
+# Factors of the classes of edges (lidar_edges): what leads a search best does not tell such small moves best. Without
+# them the area under the ROC curve is 0.78 for 0.25 deg and 0.94 for 0.5 deg and 5 cm, with them 0.84 and 0.96.
 _SAYS = (0.25, 1.0, 0.25, 0.6, 1.0, 2.0)
 _EDGES = 6000  # of all frames together: one frame needs all of its own, of ten frames a few hundred each will do
 
@@ -28,11 +26,5 @@ def doubt(frames: list[FrameProblem], T_cam_lidar: torch.Tensor, sigma: float, s
     steps[0] = 0
     poses = move(T_cam_lidar.expand(_POSES, 4, 4), steps.to(T_cam_lidar))
     most = _EDGES // len(frames)
-    values = torch.stack([score(_weighed(sparse(frame, most)), poses, sigma) for frame in frames]).sum(0)
+    values = torch.stack([score(weighed(sparse(frame, most), _SAYS), poses, sigma) for frame in frames]).sum(0)
     return float((values[1:] > values[0]).double().mean())
-
-
-def _weighed(frame: FrameProblem) -> FrameProblem:
-    """The frame with each class of edges weighed by what it says of small moves."""
-    says = torch.tensor(_SAYS, device=frame.kind.device)[frame.kind]
-    return replace(frame, across=frame.across * says[:, None])
