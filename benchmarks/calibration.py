@@ -107,7 +107,8 @@ def execute(data: str, run: Run) -> dict[str, Any]:
     xi = se3.log_se3(truth @ se3.inverse(T))
     return {"run": asdict(run), "status": found.verdict.status, "start_was": found.verdict.start,
             "init": errors_of(start, truth), "error": errors_of(T, truth), "T_cam_lidar": T.tolist(),
-            "sigmas": float(np.sqrt(xi @ np.linalg.solve(found.covariance, xi))), "moved_sigmas": found.moved_sigmas,
+            "sigmas": float(np.sqrt(xi @ np.linalg.solve(found.covariance, xi))), "moved_sigmas": found.moved.sigmas,
+            "start_off_at_most": [found.moved.at_most_deg, 100 * found.moved.at_most_m],
             "covariance": found.covariance.tolist(), "joint_covariance": found.joint.covariance.tolist(),
             "weak": list(found.weak)}
 

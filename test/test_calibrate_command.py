@@ -15,7 +15,7 @@ from crossi2p_core.calibration_file import read_calibration, read_extrinsic
 from crossi2p_core.datasets import open_source
 from crossi2p_core.geometry import se3
 
-SETTINGS = "candidates: 6\nframes: 6\nfolds: 2\n"
+SETTINGS = "candidates: 6\nframes: 6\nfolds: 2\ngood_m: 0.2\n"  # six frames cannot tell 10 cm, 99 times of 100
 FILES = {"extrinsic.yaml", "extrinsic.urdf.xml", "static_transform.txt", "sensor_kit_calibration.yaml", "camchain.yaml",
          "report.html", "report.json"}
 

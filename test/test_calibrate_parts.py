@@ -14,12 +14,13 @@ from crossi2p_core.calibrate.choose import Place, apart, choose
 from crossi2p_core.calibrate.config import CalibrateConfig
 from crossi2p_core.calibrate.cross import cross_validate, few_places, jackknife, leave_out, shared_error, widened
 from crossi2p_core.calibrate.frames import Read, evenly
+from crossi2p_core.calibrate.moved import Moved, moved
 from crossi2p_core.calibrate.observability import in_words, sigmas
 from crossi2p_core.calibrate.run import calibrate
 from crossi2p_core.calibrate.verdict import SAME, judge
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
-from crossi2p_core.geometry.pose_covariance import covariance_to_ros
+from crossi2p_core.geometry.pose_covariance import covariance_from_ros, covariance_to_ros
 from crossi2p_core.types import Camera, PointCloud, Prior, Registration, Sample
 
 TRUTH = se3.make(se3.exp_so3(np.array([0.3, -1.2, 0.4])), np.array([0.2, -0.1, 1.5]))
@@ -229,15 +230,36 @@ def test_a_turn_far_from_the_origin_is_not_called_a_shift() -> None:
     assert metres == pytest.approx(0, abs=1e-9)
 
 
+def way(sigmas: float, at_most_deg: float = 0.3, at_most_m: float = 0.05) -> Moved:
+    return Moved(0.1, 0.01, sigmas, at_most_deg, at_most_m)
+
+
 def test_verdicts() -> None:
-    good = judge(registration(), (0.1, 0.01), 20, (), "", 2.0, CONFIG)
+    good = judge(registration(), (0.1, 0.01), 20, (), "", way(2.0), CONFIG)
     assert (good.status, good.start) == ("ok", "good")
-    assert judge(registration(), (0.1, 0.01), 20, (), "", 2 * SAME, CONFIG).start == "wrong"
-    assert judge(registration(), (0.1, 0.01), 20, (), "", float("nan"), CONFIG).start == "unknown"
-    weak = judge(registration(), (0.1, 0.01), 20, ("roll is weak",), "", 50.0, CONFIG)
+    assert judge(registration(), (0.1, 0.01), 20, (), "", way(2 * SAME), CONFIG).start == "wrong"
+    assert judge(registration(), (0.1, 0.01), 20, (), "", moved(None, TRUTH, np.eye(6)), CONFIG).start == "unknown"
+    weak = judge(registration(), (0.1, 0.01), 20, ("roll is weak",), "", way(50.0), CONFIG)
     assert (weak.status, weak.start) == ("uncertain", "unknown")
     assert "roll is weak" in weak.reason
-    few = judge(registration(), (0.1, 0.01), 3, (), "", 1.0, CONFIG)
+    few = judge(registration(), (0.1, 0.01), 3, (), "", way(1.0), CONFIG)
     assert few.status == "uncertain" and "only 3 frames" in few.reason
-    assert judge(registration(), (0.1, 0.01), 20, (), "not sure where to start", 1.0, CONFIG).status == "uncertain"
-    assert judge(registration("failed", "no edges"), (0.1, 0.01), 20, (), "", 1.0, CONFIG).status == "failed"
+    doubted = judge(registration(), (0.1, 0.01), 20, (), "not sure where to start", way(1.0), CONFIG)
+    assert doubted.status == "uncertain"
+    assert judge(registration("failed", "no edges"), (0.1, 0.01), 20, (), "", way(1.0), CONFIG).status == "failed"
+
+
+@pytest.mark.parametrize("at_most", [(0.6, 0.05), (0.3, 0.12)])
+def test_a_start_that_few_frames_cannot_tell_from_a_bad_one_is_not_called_good(at_most: tuple[float, float]) -> None:
+    assert judge(registration(), (0.2, 0.03), 5, (), "", way(2.0, *at_most), CONFIG).start == "unknown"
+
+
+def test_how_far_off_the_start_may_be() -> None:
+    """0.2 deg and 3 cm away; the answer itself is known to 0.1 deg and 1 cm about each axis."""
+    start = se3.make(se3.exp_so3(np.array([0, np.radians(0.2), 0])) @ TRUTH[:3, :3], TRUTH[:3, 3] + [0.03, 0, 0])
+    covariance = covariance_from_ros(np.diag([0.01**2] * 3 + [np.radians(0.1)**2] * 3), TRUTH)
+    told = moved(Prior(start, 1.0, 0.1), TRUTH, covariance)
+    assert (told.deg, told.m) == (pytest.approx(0.2), pytest.approx(0.03))
+    assert told.sigmas == pytest.approx(np.hypot(2, 3), rel=1e-2)
+    assert told.at_most_deg == pytest.approx(0.2 + 3.37 * 0.1)
+    assert told.at_most_m == pytest.approx(0.03 + 3.37 * 0.01)

@@ -20,6 +20,8 @@ class CalibrateConfig:
     least_frames: int = option(5, low=1, high=500)  # fewer cannot be `ok`
     ok_deg: float = option(0.2, low=0.0, high=10.0)  # largest standard deviation of the rotation that is `ok`
     ok_m: float = option(0.03, low=0.0, high=10.0)  # and of the translation
+    good_deg: float = option(0.5, low=0.01, high=45.0)  # a start may be off by so much ...
+    good_m: float = option(0.10, low=0.001, high=10.0)  # ... or so much, 99 times of 100, to be called good
     floor_px: float = option(0.5, low=0.0, high=20.0)  # standard deviation that no number of frames averages out
     time_offset: Literal["auto", "off"] = "auto"  # of camera and LiDAR, where motion shows it
     clock_s: float = option(0.002, low=0.0, high=1.0)  # how far they may be apart where it does not; 0: synchronised

@@ -17,15 +17,16 @@ from .run import Calibration
 
 def record(calibration: Calibration, name: str, truth: np.ndarray | None, seconds: float) -> dict[str, Any]:
     """Everything in plain numbers; NaN where something is not known. truth: (4, 4) to compare with, or None."""
-    T, cross = calibration.T_cam_lidar, calibration.cross
+    T, cross, way = calibration.T_cam_lidar, calibration.cross, calibration.moved
     deg, metres = sigmas(calibration.covariance, T)
     error = (float("nan"),) * 2 if truth is None else (
         float(se3.rotation_error_deg(T, truth)), 100 * float(se3.translation_error_m(T, truth)))
     return {
         "name": name, "status": calibration.verdict.status, "reason": calibration.verdict.reason,
-        "start_was": calibration.verdict.start, "moved_deg": calibration.moved_deg,
-        "moved_cm": 100 * calibration.moved_m, "moved_sigmas": calibration.moved_sigmas, "sigma_deg": deg,
-        "sigma_cm": 100 * metres, "error_deg": error[0], "error_cm": error[1], "weak": list(calibration.weak),
+        "start_was": calibration.verdict.start, "moved_deg": way.deg, "moved_cm": 100 * way.m,
+        "moved_sigmas": way.sigmas, "start_off_at_most_deg": way.at_most_deg,
+        "start_off_at_most_cm": 100 * way.at_most_m, "sigma_deg": deg, "sigma_cm": 100 * metres,
+        "error_deg": error[0], "error_cm": error[1], "weak": list(calibration.weak),
         "used": list(calibration.used), "T_cam_lidar": T, "covariance": calibration.covariance,
         "frames": _frames(calibration), "cross_validation": None if cross is None else {
             "moved_deg": cross.moved_deg, "moved_cm": 100 * cross.moved_m},
@@ -58,8 +59,10 @@ def in_words(one: Mapping[str, Any]) -> str:
     """A few lines for a terminal."""
     lines = [f"{one['name']}: {one['status']}; {one['reason']}"]
     if np.isfinite(one["moved_deg"]):
-        judged = {"good": "the calibration that was given is still good", "wrong": "the calibration that was given is "
-                  "wrong", "unknown": "whether the calibration that was given is good cannot be told"}
+        most = f"{one['start_off_at_most_deg']:.2f} deg, {one['start_off_at_most_cm']:.1f} cm"
+        judged = {"good": f"the calibration that was given is still good, off by at most {most} (99 %)",
+                  "wrong": "the calibration that was given is wrong", "unknown": "whether the calibration that was "
+                  f"given is good cannot be told: it may be off by up to {most} (99 %)"}
         lines.append(f"  from the start: {one['moved_deg']:.2f} deg, {one['moved_cm']:.1f} cm "
                      f"({one['moved_sigmas']:.1f} sigmas of six numbers); {judged[one['start_was']]}")
     if np.isfinite(one["error_deg"]):

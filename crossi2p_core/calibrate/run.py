@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..audition import Start
-from ..geometry import se3
 from ..registrar import Registrar
 from ..types import Prior, Registration, Sample
 from .agree import Agreement
@@ -17,6 +16,7 @@ from .config import CalibrateConfig
 from .cross import CrossValidation, cross_validate, few_places, leave_out, shared_error, widened
 from .frames import Advance, Looked, Read
 from .look import look, look_in_time
+from .moved import Moved, moved
 from .observability import in_words, sigmas
 from .time_offset import TimeOffset, clock_error, clock_sigma, clock_words
 from .verdict import Verdict, judge
@@ -33,7 +33,7 @@ class Calibration:
     T_cam_lidar: (4, 4), covariance: (6, 6) as in `Registration`, widened by what cross-validation shows, by what few
     places cannot show, by what no number of frames averages out, and by what is not known of the clocks. verdict: as
     told to people. start: the prior, None from scratch.
-    moved_deg, moved_m, moved_sigmas: from the start to the answer.
+    moved: from the start to the answer.
     looked: every frame that was registered by itself; distances: of each that has an answer from what they agree on,
     in its sigmas. samples: of the joint registration, each cloud where it was then, and used: their names. weak: what
     the frames leave open. offset: between the clocks, None where the motion is not known.
@@ -43,9 +43,7 @@ class Calibration:
     covariance: Array
     verdict: Verdict
     start: Prior | None
-    moved_deg: float
-    moved_m: float
-    moved_sigmas: float
+    moved: Moved
     looked: tuple[Looked, ...]
     agreement: Agreement
     samples: tuple[Sample, ...]
@@ -84,11 +82,11 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     covariance = _covariance(joint, cross, used, config)
     twists = [read.twists[seen.which[i]] for i in chosen] if read.twists else []
     covariance, weak = _with_clocks(covariance, joint.T_cam_lidar, offset, twists, config)
-    moved, moved_sigmas = _moved(prior, joint.T_cam_lidar, covariance)
+    way = moved(prior, joint.T_cam_lidar, covariance)
     sigma = sigmas(covariance, joint.T_cam_lidar)
-    verdict = judge(joint, sigma, len(used), weak, start.doubt, moved_sigmas, config)
+    verdict = judge(joint, sigma, len(used), weak, start.doubt, way, config)
     looked = (*seen.looked, *read.unused)
-    return Calibration(joint.T_cam_lidar, covariance, verdict, prior, *moved, moved_sigmas, looked, agreement,
+    return Calibration(joint.T_cam_lidar, covariance, verdict, prior, way, looked, agreement,
                        tuple(used), joint, cross, weak, offset)
 
 
@@ -135,13 +133,3 @@ def _with_clocks(covariance: Array, T: Array, offset: TimeOffset | None, twists:
     covariance = covariance + clock_error(T, twists, seconds)
     weaker = in_words(covariance, T, config.ok_deg, config.ok_m)
     return covariance, weaker if len(weaker) == len(weak) else (*weaker, clock_words(seconds))
-
-
-def _moved(prior: Prior | None, T: Array, covariance: Array) -> tuple[tuple[float, float], float]:
-    """(degrees, metres) and sigmas from the start to the answer; NaN from scratch."""
-    if prior is None:
-        return (float("nan"), float("nan")), float("nan")
-    start = np.asarray(prior.T_cam_lidar)
-    xi = se3.log_se3(start @ se3.inverse(T))
-    return ((float(se3.rotation_error_deg(start, T)), float(se3.translation_error_m(start, T))),
-            float(np.sqrt(xi @ np.linalg.solve(covariance, xi))))

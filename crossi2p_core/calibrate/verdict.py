@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..types import Registration
 from .config import CalibrateConfig
+from .moved import Moved
 
 SAME = 4.1  # sigmas of six numbers together: 99 of 100 are nearer (chi-square); `cross.few_places` makes that so
 
@@ -15,7 +16,8 @@ SAME = 4.1  # sigmas of six numbers together: 99 of 100 are nearer (chi-square);
 @dataclass(frozen=True)
 class Verdict:
     """status: ok | uncertain | failed, and the reason. start: good | wrong | unknown: the calibration that was given,
-    within what this one can tell."""
+    within what this one can tell. It is `good` only if one that is off by more than `good_deg` or `good_m` would have
+    been noticed."""
 
     status: str
     reason: str
@@ -23,9 +25,9 @@ class Verdict:
 
 
 def judge(joint: Registration, sigma: tuple[float, float], frames: int, weak: Sequence[str], doubt: str,
-          moved_sigmas: float, config: CalibrateConfig) -> Verdict:
-    """sigma: (degrees, metres) of the answer. doubt: of the start, where that was not given. moved_sigmas: from the
-    start to the answer, NaN without a start."""
+          way: Moved, config: CalibrateConfig) -> Verdict:
+    """sigma: (degrees, metres) of the answer. doubt: of the start, where that was not given. way: from the start
+    to the answer."""
     if joint.status == "failed":
         return Verdict("failed", joint.reason, "unknown")
     doubts = [reason for reason in (
@@ -36,5 +38,13 @@ def judge(joint: Registration, sigma: tuple[float, float], frames: int, weak: Se
     sure = f"standard deviation {sigma[0]:.2f} deg, {100 * sigma[1]:.1f} cm from {frames} frames"
     if doubts:
         return Verdict("uncertain", "; ".join([sure, *doubts]), "unknown")
-    start = "unknown" if math.isnan(moved_sigmas) else "good" if moved_sigmas <= SAME else "wrong"
-    return Verdict("ok", sure, start)
+    return Verdict("ok", sure, _of_start(way, config))
+
+
+def _of_start(way: Moved, config: CalibrateConfig) -> str:
+    """good | wrong | unknown; a move that few frames cannot tell from none is neither good nor wrong."""
+    if math.isnan(way.sigmas):
+        return "unknown"
+    if way.sigmas > SAME:
+        return "wrong"
+    return "good" if way.at_most_deg < config.good_deg and way.at_most_m < config.good_m else "unknown"
