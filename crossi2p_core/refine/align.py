@@ -15,6 +15,7 @@ from ..types import Prior, Sample
 from .climb import Bounds, Candidates
 from .config import DriveConfig, RefineConfig
 from .explore import explore
+from .image_edges import FINE
 from .judge import Evidence, judge
 from .lidar_edges import CLASSES, LEFT, RIGHT
 from .objective import UNIT, FrameProblem, move, score, seen_from, step_between, weighed, weight_in_view
@@ -131,14 +132,16 @@ def _agree(frames: list[FrameProblem], at_start: list[FrameProblem], start: torc
 
     The mean of all rivals errs less than the best of them, unless they are so far apart that none is near their mean;
     and a prior from far off pulls away from both, along what is weakly known at the answer and well known elsewhere.
+    So a wide one has no say beside a dense scan, but in the climb; what rows far apart leave open, it still tells.
     """
     candidates, scatter = [found], np.zeros((6, 6))
+    alone = bounds.deg > config.search.narrow_deg and not any(frame.raster for frame in frames)
     if len(frames) <= config.search.explored_frames:
         nearby = explore(frames, start, found, bounds, config.search, config.image.scales_px, config.seed, drive)
         candidates, scatter = [nearby.mean, nearby.best], nearby.scatter
     best = candidates[-1]
-    enough = _FITS * _mean_score(straightened(frames, best), best.T[0], config.image.scales_px[:2])
-    for candidate, freely in [*((each, False) for each in candidates), (best, True)]:
+    enough = _FITS * _mean_score(straightened(frames, best), best.T[0], config.image.scales_px[:FINE])
+    for candidate, freely in [*((each, alone) for each in candidates), (best, True)]:
         agreed = _weigh(frames, at_start, start, candidate, scatter, bounds, config, drive, freely)
         if agreed.score > max(agreed.score_start, enough):
             break
@@ -150,7 +153,7 @@ def _weigh(frames: list[FrameProblem], at_start: list[FrameProblem], start: torc
            freely: bool) -> _Agreed:
     """The pose between one candidate and the start, by how sure either is, freely: the candidate itself; the start may
     assume the same drive."""
-    fine = config.image.scales_px[:2]
+    fine = config.image.scales_px[:FINE]
     step = step_between(start, candidate.T)[0]
     information = bounds.strength / bounds.spread(step) ** 2
     covariance = scatter + pose_covariance(frames, candidate, fine, information, drive)
@@ -171,7 +174,7 @@ def _gather(frames: list[FrameProblem], agreed: _Agreed, bounds: Bounds, config:
         score_start=agreed.score_start,
         score_found=agreed.score,
         response=agreed.score / _mean_weight(frames, T),
-        sides=_mean_score(upright, T, config.image.scales_px[:2]) / _mean_weight(upright, T),
+        sides=_mean_score(upright, T, config.image.scales_px[:FINE]) / _mean_weight(upright, T),
         step=agreed.step,
         covariance=agreed.covariance,
         bounds=(bounds.deg, bounds.dm),

@@ -14,11 +14,11 @@ class LidarEdgeConfig:
     grain_of_range: float = 0.007  # the cloud is thinned to this share of its median range ...
     grain_m: tuple[float, float] = (0.03, 0.10)  # ... within these bounds
     neighbours: int = option(16, low=4, high=64)
-    jump_relative: float = 0.06  # a foreground edge needs a gap behind it of this share of its range ...
-    jump_m: tuple[float, float] = (0.12, 0.40)  # ... and of this much; 0.028 of the median range within these bounds
-    curvature: float = 0.05  # bend of inverse range beyond a plane's: else it is ground seen at a grazing angle
-    sky_weight: float = 0.6
-    intensity_step: float = 0.14  # of the cloud's own intensity scale
+    jump_relative: float = 0.04  # a foreground edge needs a gap behind it of this share of its range ...
+    jump_m: tuple[float, float] = (0.08, 0.40)  # ... and of this much; 0.028 of the median range within these bounds
+    curvature: float = 0.025  # bend of inverse range beyond a plane's: else it is ground seen at a grazing angle
+    sky_weight: float = 0.3
+    intensity_step: float = 0.2  # of the cloud's own intensity scale
     beam_rad: float = option(0.0012, low=0.0, high=0.02)  # how far beyond a silhouette a beam still grazes it
     per_class: int = option(1500, low=10, high=100000)
     class_weight: tuple[float, float, float, float, float, float] = (  # left, up, right, down, intensity h, intensity v
@@ -31,10 +31,11 @@ class ImageEdgeConfig:
     """How an image becomes maps of edge strength. Pixels are those of the working image."""
 
     focal_px: float = option(720.0, low=50.0, high=5000.0)  # larger images are reduced to this focal length
-    smoothing_px: float = option(1.0, low=0.1, high=10.0)
+    smoothing_px: float = option(0.7, low=0.1, high=10.0)
     surround_px: float = option(25.0, low=4.0, high=500.0)  # contrast is relative to this neighbourhood
     background_px: float = option(20.0, low=4.0, high=500.0)  # and the mean edge strength of this one is taken off
-    scales_px: tuple[float, float, float] = option((1.5, 3.0, 6.0), low=0.5, high=100.0)  # fine, middle, coarse
+    scales_px: tuple[float, float, float, float] = option((1.0, 2.0, 3.0, 6.0), low=0.5, high=100.0)  # 2 fine, 2 coarse
+    faint: float = option(0.01, low=0.0001, high=1.0)  # fine scales: relative gradients count by their log above this
     dark_grey: float = 8.0  # mean grey of 255 below which nothing can be seen
     flat_contrast: float = 2.0  # standard deviation of grey below which nothing can be seen
     sparse_edges: float = 0.02  # share of the image with a visible gradient below which it counts as empty
@@ -58,7 +59,7 @@ class SearchConfig:
     around: int = option(6, low=1, high=1000)  # poses around the answer from which other maxima are looked for ...
     around_iterations: int = option(4, low=1, high=1000)
     explored_frames: int = 3  # ... when no more frames than this are aligned: many frames have one clear maximum
-    temperature: float = option(0.5, low=0.001, high=100.0)  # scores that differ by less are hardly told apart
+    temperature: float = option(0.2, low=0.001, high=100.0)  # scores that differ by less are hardly told apart
     rounds: int = option(10, low=1, high=100)  # many frames: the fine stage repeats until it stands still
 
 

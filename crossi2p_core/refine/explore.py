@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .climb import Bounds, Candidates, climb
+from .climb import Bounds, Candidates
 from .config import DriveConfig, SearchConfig
 from .drive import Drive
 from .objective import FrameProblem, move, step_between
+from .search import descend
 
 _AROUND = (0.5,) * 3 + (1.2,) * 3  # UNIT: spread of the starts around the answer
 _AROUND_SPEED = 4.0  # m/s
@@ -58,5 +59,4 @@ def _rivals(frames: list[FrameProblem], T_start: torch.Tensor, at: Candidates, b
     if drive is not None:
         speed = speed + _AROUND_SPEED * steps[:, 6:].to(speed)
     rivals = Candidates(poses, Drive(speed, at.drive.delay.expand(count)))
-    rivals, _ = climb(frames, T_start, rivals, (scales[1],), bounds, config.around_iterations, drive)
-    return climb(frames, T_start, rivals, scales[:2], bounds, config.around_iterations, drive)
+    return descend(frames, T_start, rivals, scales, bounds, config.around_iterations, drive)

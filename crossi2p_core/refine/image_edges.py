@@ -12,6 +12,7 @@ from ..types import Camera
 from .config import ImageEdgeConfig
 from .working_view import WorkingView
 
+FINE = 2  # so many of the scales, the first, are fine ones
 CHANNELS = 6  # value, d/du, d/dv, d2/du2, d2/dudv, d2/dv2
 _FIRST = np.float32(1 / 8)
 _SECOND_U = np.array([[1, -2, 1], [2, -4, 2], [1, -2, 1]], np.float32) / 4
@@ -48,18 +49,21 @@ def edge_maps(view: WorkingView, config: ImageEdgeConfig, device: torch.device) 
     """Maps at `config.scales_px`, finest first; blurred ones have half the resolution.
 
     A gradient counts relative to its neighbourhood's, so that a texture's many edges weigh no more than a few clear
-    ones, and each map has its own background removed and unit variance.
+    ones, and each map has its own background removed and unit variance. At fine scales its logarithm counts: where a
+    pose is nearly right, that there is an edge says more than how strong it is. From far off the strong ones lead.
     """
     working = view.camera
-    strengths = _relative_gradients(view.image, config)
-    grounds = [_wide_blur(plane, config.background_px) for plane in strengths]
+    strong = _relative_gradients(view.image, config)
+    faint = [np.log1p(plane / config.faint) for plane in strong]
+    grounds = [[_wide_blur(plane, config.background_px) for plane in planes] for planes in (faint, strong)]
     maps = []
-    for sigma in config.scales_px:
+    for index, sigma in enumerate(config.scales_px):
+        strengths, ground = (faint, grounds[0]) if index < FINE else (strong, grounds[1])
         halved = sigma >= 3 and min(working.width, working.height) >= 128
         level = working.resize(working.width // 2, working.height // 2) if halved else working
         size = level.width, level.height
         planes = [_normalised(*pair, sigma * level.width / working.width, size)
-                  for pair in zip(strengths, grounds, strict=True)]
+                  for pair in zip(strengths, ground, strict=True)]
         if view.mask is not None:
             inside = cv2.resize(view.mask, size, interpolation=cv2.INTER_AREA)
             planes = [plane * inside for plane in planes]

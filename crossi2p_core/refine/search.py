@@ -10,6 +10,7 @@ from .climb import Bounds, Candidates, climb, standing
 from .config import DriveConfig, RefineConfig, SearchConfig
 from .drive import Drive, timed
 from .focus import focused
+from .image_edges import FINE
 from .objective import FrameProblem, driven, move, score, seen_from, sparse, step_between
 
 _STILL = 0.02  # UNIT
@@ -59,16 +60,23 @@ def _followed(frames: list[FrameProblem], T_start: torch.Tensor, at: Candidates,
     """Where a candidate (one) leads, and its value (1,)."""
     scales, iterations = settings.image.scales_px, settings.search.iterations
     near = [focused(frame, at.T[0], settings) for frame in frames]
-    at, _ = climb(near, T_start, at, (scales[1],), bounds, iterations)
-    return climb(near, T_start, at, scales[:2], bounds, iterations)
+    return descend(near, T_start, at, scales, bounds, iterations, None)
 
 
 def fine_search(frames: list[FrameProblem], T_start: torch.Tensor, at: Candidates, bounds: Bounds,
                 config: SearchConfig, scales: tuple[float, ...], drive: DriveConfig | None) -> Candidates:
     """The best candidate of those near the given ones, as a batch of one."""
-    at, values = climb(frames, T_start, at, (scales[1],), bounds, config.iterations, drive)
-    at, values = climb(frames, T_start, at, scales[:2], bounds, config.iterations, drive)
+    at, values = descend(frames, T_start, at, scales, bounds, config.iterations, drive)
     return at[values.argmax()[None]]
+
+
+def descend(frames: list[FrameProblem], T_start: torch.Tensor, at: Candidates, scales: tuple[float, ...],
+            bounds: Bounds, iterations: int, drive: DriveConfig | None) -> tuple[Candidates, torch.Tensor]:
+    """Where candidates lead that may be some pixels off, and their values (S,): uphill at the middle scales, then at
+    the fine ones."""
+    for sigma in (scales[FINE], scales[FINE - 1]):
+        at, _ = climb(frames, T_start, at, (sigma,), bounds, iterations, drive)
+    return climb(frames, T_start, at, scales[:FINE], bounds, iterations, drive)
 
 
 def driving_too(poses: torch.Tensor, frames: int, config: DriveConfig | None) -> Candidates:
@@ -103,7 +111,7 @@ def settle(frames: list[FrameProblem], T_start: torch.Tensor, at: Candidates, bo
     seen_at = at
     frames = look_again(frames, at)
     for _ in range(config.rounds if len(frames) > 1 else 1):
-        moved, _ = climb(frames, T_start, at, scales[:2], bounds, config.iterations, drive)
+        moved, _ = climb(frames, T_start, at, scales[:FINE], bounds, config.iterations, drive)
         step, since_seen = (float(step_between(a.T[0], moved.T).abs().max()) for a in (at, seen_at))
         at = moved
         if step < _STILL:
