@@ -263,7 +263,7 @@ def test_rows_far_apart_make_an_answer_less_sure(problem: objective.FrameProblem
     elevation = np.degrees(np.arctan2(cloud.xyz[:, 2], np.linalg.norm(cloud.xyz[:, :2], axis=1)))
     sparse = replace(drive[0], cloud=cloud.select(np.abs(elevation % 2.0 - 1.0) < 0.1))  # as of 16 beams
     assert problem.raster == 0
-    assert prepare_frame(sparse, Prior(sparse.T_cam_lidar), CONFIG, CPU).raster == pytest.approx(0.18 * 1.5, abs=0.08)
+    assert prepare_frame(sparse, Prior(sparse.T_cam_lidar), CONFIG, CPU).raster == pytest.approx(0.36 * 1.5, abs=0.08)
     sigma = [np.sqrt(np.diag(pose_covariance([replace(problem, raster=raster)], standing(
         torch.from_numpy(drive[0].T_cam_lidar)[None], 1), FINE, torch.ones(6), None))) for raster in (0.0, 0.3)]
     assert np.hypot(sigma[0], 0.3) == pytest.approx(sigma[1])

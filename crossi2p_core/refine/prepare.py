@@ -20,8 +20,8 @@ MIN_POINTS = 200
 MIN_EDGES = 60
 
 _DENSE_ROWS_DEG = 0.5  # as those of 64 beams: edges are as sharp as the image's
-_PER_ROW_GAP = 0.18  # measured with 16 and 32 beams, whose rows lie 2.0 and 1.3 deg apart
-_MERGED = 0.2
+_PER_ROW_GAP = 0.36  # measured with 16 and 32 beams, whose rows lie 2.0 and 1.3 deg apart
+_MERGED = 0.4
 
 
 class Unusable(Exception):
