@@ -291,12 +291,14 @@ def test_a_prior_pulls_no_answer_to_where_nothing_fits(drive: list[Sample], monk
     assert (turned < 0.91) == kept  # free of the prior it turns by 0.93 deg
 
 
-@pytest.mark.parametrize(("max_deg", "raster", "asked"), [(4.0, 0.0, False), (4.0, 0.2, True), (1.0, 0.0, True)])
+@pytest.mark.parametrize(("max_deg", "max_m", "raster", "asked"), [
+    (4.0, 0.2, 0.0, False), (4.0, 0.2, 0.2, True), (1.0, 0.2, 0.0, True), (4.0, 0.05, 0.0, True)])
 def test_a_wide_prior_has_a_say_beside_sparse_scans_alone(drive: list[Sample], monkeypatch: pytest.MonkeyPatch,
-                                                         max_deg: float, raster: float, asked: bool) -> None:
+                                                         max_deg: float, max_m: float, raster: float,
+                                                         asked: bool) -> None:
     calls = []
     monkeypatch.setattr("crossi2p_core.refine.align.combine_with_prior",
                         lambda step, covariance, bounds: calls.append(bounds) or (step, covariance))
     monkeypatch.setattr("crossi2p_core.refine.prepare._raster", lambda spacing, merged: raster)
-    align([drive[0]], Prior(drive[0].T_cam_lidar, max_deg, 0.1), CONFIG, CPU)
+    align([drive[0]], Prior(drive[0].T_cam_lidar, max_deg, max_m), CONFIG, CPU)
     assert bool(calls) == asked

@@ -135,7 +135,7 @@ def _agree(frames: list[FrameProblem], at_start: list[FrameProblem], start: torc
     So a wide one has no say beside a dense scan, but in the climb; what rows far apart leave open, it still tells.
     """
     candidates, scatter = [found], np.zeros((6, 6))
-    alone = bounds.deg > config.search.narrow_deg and not any(frame.raster for frame in frames)
+    alone = _is_wide(bounds, config) and not any(frame.raster for frame in frames)
     if len(frames) <= config.search.explored_frames:
         nearby = explore(frames, start, found, bounds, config.search, config.image.scales_px, config.seed, drive)
         candidates, scatter = [nearby.mean, nearby.best], nearby.scatter
@@ -146,6 +146,11 @@ def _agree(frames: list[FrameProblem], at_start: list[FrameProblem], start: torc
         if agreed.score > max(agreed.score_start, enough):
             break
     return agreed
+
+
+def _is_wide(bounds: Bounds, config: RefineConfig) -> bool:
+    """Whether a prior tells less of either part of the pose than the frames do."""
+    return bounds.deg > config.search.narrow_deg and bounds.dm > 10 * config.search.narrow_m
 
 
 def _weigh(frames: list[FrameProblem], at_start: list[FrameProblem], start: torch.Tensor, candidate: Candidates,

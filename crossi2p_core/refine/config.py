@@ -53,7 +53,8 @@ class SearchConfig:
     far_effort: int = option(2, low=1, high=100)  # ... and more of them are looked at, so many times, as far apart
     focus: tuple[float, float] = option((1.0, 0.1), low=0.0, high=100.0)  # deg, m: edges so far out of view still count
     wide_frames: int = option(10, low=1, high=1000)  # many frames: the wide search looks at these only
-    narrow_deg: float = 1.2  # up to this bound no wide search is needed
+    narrow_deg: float = 1.2  # up to this bound no wide search is needed, and up to it ...
+    narrow_m: float = 0.12  # ... or this one the prior is weighed against the answer; a wider one counts in the climb
     prior: float = 0.15  # weight of the prior against one frame; n frames outvote it n to one
     iterations: int = option(6, low=1, high=1000)
     around: int = option(6, low=1, high=1000)  # poses around the answer from which other maxima are looked for ...
