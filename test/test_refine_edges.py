@@ -133,6 +133,21 @@ def test_an_edge_map_peaks_on_the_edge_for_normals_along_u_only() -> None:
     assert float((table[120, 100:298, 0, 1] - central).abs().max()) < 0.02
 
 
+def test_a_faint_edge_counts_at_fine_scales_and_hardly_at_coarse_ones() -> None:
+    image = np.full((240, 400, 3), 100, np.uint8)
+    image[:, 130:] = 160
+    image[:, 165:] = 166
+    image[:, ::40] += 1  # something in between, as everywhere
+    camera = Camera(np.array([[300.0, 0, 200], [0, 300, 120], [0, 0, 1]]), 400, 240)
+    share = []
+    for level in edge_maps(working_view(image, camera, 720.0), ImageEdgeConfig(), torch.device("cpu")):
+        width, height = level.camera.width, level.camera.height
+        response = level.table[:-1].float().view(height, width, 2, 6)[height // 2, :, 0, 0]
+        strong, weak = (float(response[int(u * width / 400) - 4:int(u * width / 400) + 5].max()) for u in (130, 165))
+        share.append(weak / strong)
+    assert min(share[:2]) > 1.2 * max(share[2:])
+
+
 @pytest.mark.parametrize(("image", "word"), [
     (np.zeros((240, 400, 3), np.uint8), "dark"),
     (np.full((240, 400, 3), 255, np.uint8), "flat"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -52,27 +53,29 @@ def edge_maps(view: WorkingView, config: ImageEdgeConfig, device: torch.device) 
     ones, and each map has its own background removed and unit variance. At fine scales its logarithm counts: where a
     pose is nearly right, that there is an edge says more than how strong it is. From far off the strong ones lead.
     """
-    working = view.camera
     strong = _relative_gradients(view.image, config)
-    faint = [np.log1p(plane / config.faint) for plane in strong]
-    grounds = [[_wide_blur(plane, config.background_px) for plane in planes] for planes in (faint, strong)]
-    maps = []
-    for index, sigma in enumerate(config.scales_px):
-        strengths, ground = (faint, grounds[0]) if index < FINE else (strong, grounds[1])
-        halved = sigma >= 3 and min(working.width, working.height) >= 128
-        level = working.resize(working.width // 2, working.height // 2) if halved else working
-        size = level.width, level.height
-        planes = [_normalised(*pair, sigma * level.width / working.width, size)
-                  for pair in zip(strengths, ground, strict=True)]
-        if view.mask is not None:
-            inside = cv2.resize(view.mask, size, interpolation=cv2.INTER_AREA)
-            planes = [plane * inside for plane in planes]
-        table = np.zeros((size[0] * size[1] + 1, len(planes), CHANNELS), np.float16)
-        for channel, plane in enumerate(planes):
-            for order, values in enumerate(_with_derivatives(plane)):
-                table[:-1, channel, order] = values.reshape(-1)
-        maps.append(EdgeMap(torch.from_numpy(table).to(device), level, sigma))
-    return maps
+    faint = tuple(np.log1p(plane / config.faint) for plane in strong)
+    fine, coarse = ([(plane, _wide_blur(plane, config.background_px)) for plane in planes]
+                    for planes in (faint, strong))
+    return [_edge_map(fine if index < FINE else coarse, view, sigma, device)
+            for index, sigma in enumerate(config.scales_px)]
+
+
+def _edge_map(strengths: Sequence[tuple[np.ndarray, np.ndarray]], view: WorkingView, sigma: float,
+              device: torch.device) -> EdgeMap:
+    """The map of one scale from strengths along u and along v, (H, W) each with its background."""
+    working = view.camera
+    halved = sigma >= 3 and min(working.width, working.height) >= 128
+    level = working.resize(working.width // 2, working.height // 2) if halved else working
+    size = level.width, level.height
+    planes = [_normalised(*strength, sigma * level.width / working.width, size) for strength in strengths]
+    if view.mask is not None:
+        inside = cv2.resize(view.mask, size, interpolation=cv2.INTER_AREA)
+        planes = [plane * inside for plane in planes]
+    values = cv2.merge([part for plane in planes for part in _with_derivatives(plane)])  # (H, W, 2 x 6)
+    table = np.zeros((size[0] * size[1] + 1, len(planes), CHANNELS), np.float16)
+    table[:-1] = values.reshape(-1, len(planes), CHANNELS)
+    return EdgeMap(torch.from_numpy(table).to(device), level, sigma)
 
 
 def _relative_gradients(image: np.ndarray, config: ImageEdgeConfig) -> tuple[np.ndarray, np.ndarray]:
