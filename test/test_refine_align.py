@@ -278,17 +278,16 @@ def test_of_a_wide_search_a_pose_is_judged_by_the_edges_that_it_sees(drive: list
     assert objective.weight_in_view(near, T) > 1.1 * objective.weight_in_view(objective.seen_from(wide, T), T)
 
 
-@pytest.mark.parametrize(("share", "kept"), [(0.97, True), (0.4, False)])
-def test_a_prior_pulls_no_answer_to_where_nothing_fits(drive: list[Sample], monkeypatch: pytest.MonkeyPatch,
-                                                      share: float, kept: bool) -> None:
+@pytest.mark.parametrize(("share", "status"), [(0.97, "ok"), (0.4, "uncertain")])
+def test_an_answer_that_a_prior_pulls_to_where_little_fits_is_not_ok(
+        drive: list[Sample], monkeypatch: pytest.MonkeyPatch, share: float, status: str) -> None:
     monkeypatch.setattr("crossi2p_core.refine.align.combine_with_prior",
-                        lambda step, covariance, bounds: (share * step, covariance))
+                        lambda step, covariance, bounds: (share * step, 0.01 * np.eye(6)))
     T = drive[0].T_cam_lidar
     start = se3.make(se3.exp_so3(np.radians([0.0, 1.0, 0.0])), np.zeros(3)) @ T
     answer = align([drive[0]], Prior(start, 1.2, 0.05), CONFIG, CPU)
     assert answer.evidence is not None and answer.evidence.score_found > answer.evidence.score_start
-    turned = se3.rotation_error_deg(answer.T_cam_lidar, start)
-    assert (turned < 0.91) == kept  # free of the prior it turns by 0.93 deg
+    assert answer.status == status
 
 
 @pytest.mark.parametrize(("max_deg", "max_m", "raster", "asked"), [

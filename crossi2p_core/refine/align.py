@@ -130,9 +130,9 @@ def _agree(frames: list[FrameProblem], at_start: list[FrameProblem], start: torc
            bounds: Bounds, config: RefineConfig, drive: DriveConfig | None) -> _Agreed:
     """Weigh the pose found, and with few frames its rivals nearby, against the prior.
 
-    The mean of all rivals errs less than the best of them, unless they are so far apart that none is near their mean;
-    and a prior from far off pulls away from both, along what is weakly known at the answer and well known elsewhere.
-    So a wide one has no say beside a dense scan, but in the climb; what rows far apart leave open, it still tells.
+    The mean of all rivals errs less than the best of them, unless they are so far apart that none is near their mean.
+    A prior from far off pulls away from both, along what is weakly known at the answer and well known elsewhere: a wide
+    one has no say beside a dense scan, but in the climb. What rows far apart leave open, it still tells.
     """
     candidates, scatter = [found], np.zeros((6, 6))
     alone = _is_wide(bounds, config) and not any(frame.raster for frame in frames)
@@ -141,8 +141,8 @@ def _agree(frames: list[FrameProblem], at_start: list[FrameProblem], start: torc
         candidates, scatter = [nearby.mean, nearby.best], nearby.scatter
     best = candidates[-1]
     enough = _FITS * _mean_score(straightened(frames, best), best.T[0], config.image.scales_px[:FINE])
-    for candidate, freely in [*((each, alone) for each in candidates), (best, True)]:
-        agreed = _weigh(frames, at_start, start, candidate, scatter, bounds, config, drive, freely)
+    for candidate in candidates:
+        agreed = _weigh(frames, at_start, start, candidate, scatter, bounds, config, drive, alone)
         if agreed.score > max(agreed.score_start, enough):
             break
     return agreed
@@ -155,15 +155,15 @@ def _is_wide(bounds: Bounds, config: RefineConfig) -> bool:
 
 def _weigh(frames: list[FrameProblem], at_start: list[FrameProblem], start: torch.Tensor, candidate: Candidates,
            scatter: np.ndarray, bounds: Bounds, config: RefineConfig, drive: DriveConfig | None,
-           freely: bool) -> _Agreed:
-    """The pose between one candidate and the start, by how sure either is, freely: the candidate itself; the start may
+           alone: bool) -> _Agreed:
+    """The pose between one candidate and the start, by how sure either is, alone: the candidate itself; the start may
     assume the same drive."""
     fine = config.image.scales_px[:FINE]
     step = step_between(start, candidate.T)[0]
     information = bounds.strength / bounds.spread(step) ** 2
     covariance = scatter + pose_covariance(frames, candidate, fine, information, drive)
     agreed = step.cpu().numpy()
-    if not freely:
+    if not alone:
         agreed, covariance = combine_with_prior(agreed, covariance, bounds)
     T = move(start[None], torch.from_numpy(agreed)[None].to(start))
     score_start = max(_mean_score(at_start, start, fine), _mean_score(straightened(at_start, candidate), start, fine))
