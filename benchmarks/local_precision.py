@@ -1,7 +1,7 @@
 """How near do edges alone hold a frame? `python -m benchmarks.local_precision DATA`, a minute on one core.
 
-Each frame's climb begins at the recorded extrinsic, with the weak prior of a start 10 deg / 50 cm off; no search from
-such a start can be expected to end nearer. Cheap enough to choose edges and maps by (docs/learning.md, "What limits a
+Each frame's climb begins at the recorded extrinsic, with the weak prior of a start 10 deg / 50 cm off: about what a
+perfect search from such a start could gain. Cheap enough to choose edges and maps by (docs/learning.md, "What limits a
 single frame"): half of the KITTI frames, so that the others stay unseen, and the other rigs.
 """
 

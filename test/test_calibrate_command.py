@@ -51,6 +51,7 @@ def test_a_wrong_start_is_repaired_and_called_wrong(calibrated: tuple[dict[str, 
     assert told["error_deg"] < 0.25
     assert told["error_cm"] < 5
     assert (told["status"], told["start_was"]) == ("ok", "wrong")
+    assert told["start_off_at_most_deg"] > told["moved_deg"]
     assert len(told["frames"]) == 6
     assert set(told["used"]) <= {frame["name"] for frame in told["frames"]}
 

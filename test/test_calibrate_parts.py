@@ -16,11 +16,12 @@ from crossi2p_core.calibrate.cross import cross_validate, few_places, jackknife,
 from crossi2p_core.calibrate.frames import Read, evenly
 from crossi2p_core.calibrate.moved import Moved, moved
 from crossi2p_core.calibrate.observability import in_words, sigmas
+from crossi2p_core.calibrate.report import in_words as told
 from crossi2p_core.calibrate.run import calibrate
-from crossi2p_core.calibrate.verdict import SAME, judge
+from crossi2p_core.calibrate.verdict import judge
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
-from crossi2p_core.geometry.pose_covariance import covariance_from_ros, covariance_to_ros
+from crossi2p_core.geometry.pose_covariance import SAME, covariance_from_ros, covariance_to_ros
 from crossi2p_core.types import Camera, PointCloud, Prior, Registration, Sample
 
 TRUTH = se3.make(se3.exp_so3(np.array([0.3, -1.2, 0.4])), np.array([0.2, -0.1, 1.5]))
@@ -263,3 +264,11 @@ def test_how_far_off_the_start_may_be() -> None:
     assert told.sigmas == pytest.approx(np.hypot(2, 3), rel=1e-2)
     assert told.at_most_deg == pytest.approx(0.2 + 3.37 * 0.1)
     assert told.at_most_m == pytest.approx(0.03 + 3.37 * 0.01)
+
+
+@pytest.mark.parametrize(("at_most", "said"), [(0.6, "off by at most 0.60 deg, 12.0 cm"), (float("nan"), "be told\n")])
+def test_only_an_answer_that_is_ok_bounds_how_far_off_the_start_is(at_most: float, said: str) -> None:
+    one = {"name": "a", "status": "ok", "reason": "", "moved_deg": 0.1, "moved_cm": 1.0, "moved_sigmas": 1.0,
+           "start_was": "unknown", "start_off_at_most_deg": at_most, "start_off_at_most_cm": 20 * at_most,
+           "error_deg": float("nan"), "cross_validation": None, "time_offset": None, "frames": [], "used": []}
+    assert said in told(one)

@@ -14,11 +14,11 @@ from .. import atomic
 from ..calibrate.frames import Read
 from ..calibrate.observability import sigmas
 from ..calibrate.run import calibrate
-from ..calibrate.verdict import SAME
 from ..calibration_file import Extrinsic, read_extrinsic, write_calibration
 from ..config import load_config
 from ..errors import InputError
 from ..geometry import se3
+from ..geometry.pose_covariance import SAME
 from ..registrar import Registrar
 from ..train import checkpoint
 from ..train.assemble import assemble

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..geometry import se3
-from ..geometry.pose_covariance import covariance_to_ros
+from ..geometry.pose_covariance import at_most, covariance_to_ros
 from ..types import Prior
 
 Array = np.ndarray
-CONFIDENT = 3.37  # sigmas of three numbers together that 99 of 100 stay within (chi-square, 3 degrees)
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,5 @@ def moved(start: Prior | None, T_cam_lidar: Array, covariance: Array) -> Moved:
     deg, metres = float(se3.rotation_error_deg(T_start, T_cam_lidar)), float(
         se3.translation_error_m(T_start, T_cam_lidar))
     spread = covariance_to_ros(covariance, T_cam_lidar)  # (6, 6) of position and rotation side by side
-    shift, turn = (CONFIDENT * math.sqrt(max(0.0, np.linalg.eigvalsh(block).max()))
-                   for block in (spread[:3, :3], spread[3:, 3:]))
-    return Moved(deg, metres, float(np.sqrt(xi @ np.linalg.solve(covariance, xi))), deg + math.degrees(turn),
-                 metres + shift)
+    return Moved(deg, metres, float(np.sqrt(xi @ np.linalg.solve(covariance, xi))),
+                 math.degrees(at_most(math.radians(deg), spread[3:, 3:])), at_most(metres, spread[:3, :3]))

@@ -19,13 +19,15 @@ def record(calibration: Calibration, name: str, truth: np.ndarray | None, second
     """Everything in plain numbers; NaN where something is not known. truth: (4, 4) to compare with, or None."""
     T, cross, way = calibration.T_cam_lidar, calibration.cross, calibration.moved
     deg, metres = sigmas(calibration.covariance, T)
+    sure = calibration.verdict.status == "ok"  # else it may be another place altogether, and bounds nothing
     error = (float("nan"),) * 2 if truth is None else (
         float(se3.rotation_error_deg(T, truth)), 100 * float(se3.translation_error_m(T, truth)))
     return {
         "name": name, "status": calibration.verdict.status, "reason": calibration.verdict.reason,
         "start_was": calibration.verdict.start, "moved_deg": way.deg, "moved_cm": 100 * way.m,
-        "moved_sigmas": way.sigmas, "start_off_at_most_deg": way.at_most_deg,
-        "start_off_at_most_cm": 100 * way.at_most_m, "sigma_deg": deg, "sigma_cm": 100 * metres,
+        "moved_sigmas": way.sigmas, "start_off_at_most_deg": way.at_most_deg if sure else float("nan"),
+        "start_off_at_most_cm": 100 * way.at_most_m if sure else float("nan"),
+        "sigma_deg": deg, "sigma_cm": 100 * metres,
         "error_deg": error[0], "error_cm": error[1], "weak": list(calibration.weak),
         "used": list(calibration.used), "T_cam_lidar": T, "covariance": calibration.covariance,
         "frames": _frames(calibration), "cross_validation": None if cross is None else {
@@ -59,10 +61,11 @@ def in_words(one: Mapping[str, Any]) -> str:
     """A few lines for a terminal."""
     lines = [f"{one['name']}: {one['status']}; {one['reason']}"]
     if np.isfinite(one["moved_deg"]):
-        most = f"{one['start_off_at_most_deg']:.2f} deg, {one['start_off_at_most_cm']:.1f} cm"
-        judged = {"good": f"the calibration that was given is still good, off by at most {most} (99 %)",
-                  "wrong": "the calibration that was given is wrong", "unknown": "whether the calibration that was "
-                  f"given is good cannot be told: it may be off by up to {most} (99 %)"}
+        most = "" if not np.isfinite(one["start_off_at_most_deg"]) else (
+            f", off by at most {one['start_off_at_most_deg']:.2f} deg, {one['start_off_at_most_cm']:.1f} cm (99 %)")
+        judged = {"good": f"the calibration that was given is still good{most}",
+                  "wrong": "the calibration that was given is wrong",
+                  "unknown": f"whether the calibration that was given is good cannot be told{most}"}
         lines.append(f"  from the start: {one['moved_deg']:.2f} deg, {one['moved_cm']:.1f} cm "
                      f"({one['moved_sigmas']:.1f} sigmas of six numbers); {judged[one['start_was']]}")
     if np.isfinite(one["error_deg"]):

@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..geometry.pose_covariance import SAME
 from ..types import Registration
 from .config import CalibrateConfig
 from .moved import Moved
-
-SAME = 4.1  # sigmas of six numbers together: 99 of 100 are nearer (chi-square); `cross.few_places` makes that so
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,10 @@ def judge(joint: Registration, sigma: tuple[float, float], frames: int, weak: Se
 
 
 def _of_start(way: Moved, config: CalibrateConfig) -> str:
-    """good | wrong | unknown; a move that few frames cannot tell from none is neither good nor wrong."""
+    """good | wrong | unknown; a move that few frames cannot tell from none is neither good nor wrong.
+
+    `cross.few_places` makes it so that 99 of 100 right starts are within `SAME`.
+    """
     if math.isnan(way.sigmas):
         return "unknown"
     if way.sigmas > SAME:

@@ -16,6 +16,8 @@ import numpy as np
 from . import se3
 
 Array = np.ndarray
+CONFIDENT = 3.37  # sigmas of three numbers together that 99 of 100 stay within (chi-square, 3 degrees)
+SAME = 4.1  # sigmas of six numbers together that 99 of 100 stay within (chi-square, 6 degrees)
 
 
 def covariance_to_ros(covariance: Array, T: Array) -> Array:
@@ -37,6 +39,12 @@ def covariance_of_inverse(covariance: Array, T: Array) -> Array:
     """
     Ad = se3.adjoint(se3.inverse(np.asarray(T, dtype=np.float64)))
     return _symmetric(Ad @ covariance @ Ad.T)
+
+
+def at_most(length: float, covariance: Array) -> float:
+    """How long a vector is at most, 99 times of 100, that was measured to be so long with a covariance (3, 3): that
+    length and `CONFIDENT` sigmas of the longest axis, as if both went one way."""
+    return length + CONFIDENT * float(np.sqrt(max(0.0, np.linalg.eigvalsh(covariance).max())))
 
 
 def _ros_from_twist(T: Array) -> Array:

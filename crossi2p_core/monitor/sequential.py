@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..geometry.pose_covariance import at_most
 from .config import MonitorConfig
 from .doubts import most_doubt, pages_sum
 from .evidence import Evidence
@@ -22,7 +23,6 @@ Array = np.ndarray
 FAR = 3.5  # sigmas of six numbers from the mean beyond which a frame's say shrinks (Huber)
 ITERATIONS = 4  # of weighing the frames anew
 LENGTHS = (3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 65, 80, 100, 130, 160, 200, 250, 320, 400, 500)
-CONFIDENT = 3.37  # sigmas of three numbers together that 99 of 100 stay within (chi-square, 3 degrees)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _likeness(count: int, correlation: float) -> float:
 
 
 def _bounds(xi: Array, covariance: Array) -> tuple[float, float]:
-    """Degrees and metres that the deviation stays below: its length and that many sigmas of the longest axis."""
-    turn, shift = (float(np.linalg.norm(part)) + CONFIDENT * math.sqrt(np.linalg.eigvalsh(block).max())
+    """Degrees and metres that the deviation stays below."""
+    turn, shift = (at_most(float(np.linalg.norm(part)), block)
                    for part, block in ((xi[:3], covariance[:3, :3]), (xi[3:], covariance[3:, 3:])))
     return math.degrees(turn), shift

@@ -9,6 +9,7 @@ from enum import Enum
 import numpy as np
 
 from ..geometry import se3
+from ..geometry.pose_covariance import SAME
 from .config import MonitorConfig
 from .doubts import doubt_threshold
 from .evidence import Evidence
@@ -17,7 +18,6 @@ from .sequential import Reading
 Array = np.ndarray
 SUSPICIOUS = 1e-2  # false alarms per frame at which suspicion begins
 MISFITS = 10  # frames in a row that show enough, and nothing fits
-SAME = 4.1  # sigmas of six numbers together that 99 of 100 stay within (chi-square, 6 degrees)
 
 
 class State(str, Enum):
