@@ -290,6 +290,17 @@ def test_an_answer_that_a_prior_pulls_to_where_little_fits_is_not_ok(
     assert answer.status == status
 
 
+def test_a_mean_of_rivals_that_is_pulled_to_where_little_fits_gives_way_to_the_best(
+        drive: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = iter((0.4, 0.97))  # of the mean, of the best
+    monkeypatch.setattr("crossi2p_core.refine.align.combine_with_prior",
+                        lambda step, covariance, bounds: (next(shares) * step, 0.01 * np.eye(6)))
+    T = drive[0].T_cam_lidar
+    start = se3.make(se3.exp_so3(np.radians([0.0, 1.0, 0.0])), np.zeros(3)) @ T
+    answer = align([drive[0]], Prior(start, 1.2, 0.05), CONFIG, CPU)
+    assert answer.status == "ok" and se3.rotation_error_deg(answer.T_cam_lidar, start) > 0.8
+
+
 @pytest.mark.parametrize(("max_deg", "max_m", "raster", "asked"), [
     (4.0, 0.2, 0.0, False), (4.0, 0.2, 0.2, True), (1.0, 0.2, 0.0, True), (4.0, 0.05, 0.0, True)])
 def test_a_wide_prior_has_a_say_beside_sparse_scans_alone(drive: list[Sample], monkeypatch: pytest.MonkeyPatch,
