@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from threading import RLock
 
 import numpy as np
@@ -14,13 +12,14 @@ from crossi2p_core.monitor.evidence import Evidence, cannot_tell, evidence_of
 from crossi2p_core.monitor.state_file import SAME
 from crossi2p_core.monitor.states import State
 from crossi2p_core.monitor.watch import Seen, Watch
+from crossi2p_core.types import Sample
 
 from .outcome import Outcome
 from .parameters import Settings
 from .prior import Reference
 from .repair import Repair, Repaired
 from .saved_files import save
-from .watch_file import Frames, Kept, in_use_before, path_beside, read_kept, write_kept
+from .watch_file import Frames, Kept, Memory, in_use_before
 
 KEEP_EVERY = 50  # answers after which the state is written though nothing has changed
 BLIND_NS = 10**9  # a turn of ten seconds is ten frames that say nothing, however many pairs were passed over in it
@@ -34,7 +33,7 @@ class Guard:
         """use: told of every estimate that becomes the reference."""
         self._settings, self._reference, self._use = settings, reference, use
         self._lock = RLock()
-        self._repair = Repair(settings)
+        self._repair, self._memory = Repair(settings), Memory(settings)
         self._watch: Watch | None = None
         self._frames: Frames | None = None
         self._instead_of: np.ndarray | None = None
@@ -42,7 +41,7 @@ class Guard:
         self._told_until = 0  # stamp of the newest pair that has told something: none tells twice
         self._blind_at = 0  # stamp of the last one that told that it cannot
         self.in_use: Outcome | None = None  # the estimate that is the reference
-        self.repairs = 0
+        self.repairs = self.searches = 0
         self.words = ""
 
     @property
@@ -73,6 +72,16 @@ class Guard:
             self._blind_at = stamp
             return self._take(cannot_tell(str(stamp / 1e9), reason), self._watch)
 
+    def lost(self) -> list[Sample]:
+        """Once nothing fits near the reference any more: samples enough to look for the camera in from scratch, where a
+        repair is wanted, each handed out once; else none."""
+        with self._lock:
+            if self._watch is None or not self._watch.standing.lost:
+                return []
+            samples = self._repair.samples_to_search()
+            self.searches += bool(samples)
+            return samples
+
     def accept(self, outcome: Outcome) -> None:
         """An operator makes an answer the reference."""
         with self._lock:
@@ -97,6 +106,8 @@ class Guard:
         assert self._watch is not None
         if not _same(outcome.reference, self._watch.T_in_use):
             return log  # taken back up from the file: this answer started elsewhere
+        if outcome.searched:
+            return log + self._searched(outcome)
         # 3. what this answer adds
         log += self._observe(outcome, self._watch)
         if self._untried and self._watch.standing.lost:
@@ -106,14 +117,20 @@ class Guard:
         moved = self._watch.state is State.DECALIBRATED
         return log + self._repaired(self._repair.consider(outcome, moved, self._seen() if moved else None))
 
+    def _searched(self, outcome: Outcome) -> list[str]:
+        """What follows from a search from scratch."""
+        done = self._repaired(self._repair.take(outcome))
+        return done or [f"{outcome.searched} pairs together, looked at from scratch, lead to no repair: "
+                        f"{outcome.registration.status}, {outcome.from_reference_in_words}; "
+                        f"{outcome.registration.reason}"]
+
     def _drop(self) -> None:
         """Back to what `prior.source` says, and nothing is known of that."""
         self._reference.reset()
         self._repair.forget()
         self._watch = self._instead_of = self.in_use = None
         self._untried, self.words = False, ""
-        with suppress(OSError):  # what cannot be removed could not be written either
-            self._path().unlink(missing_ok=True)
+        self._memory.remove()
 
     def _put_to_use(self, outcome: Outcome) -> None:
         """The reference from now on."""
@@ -148,7 +165,7 @@ class Guard:
 
     def _take_up(self, outcome: Outcome) -> list[str]:
         """Go on where the last run ended, if the file is of this reference, or of what was repaired instead of it."""
-        kept, log = self._read()
+        kept, log = self._memory.read(self._frames)
         if kept is None:
             return log
         if _same(outcome.reference, kept.watch.T_in_use):
@@ -157,7 +174,8 @@ class Guard:
         if _same(outcome.reference, kept.instead_of) and self._settings().repair_policy == "apply":
             self._watch, self._instead_of = kept.watch, kept.instead_of
             self._put_to_use(in_use_before(outcome, kept.watch.T_in_use, self._settings().save_path)[0])
-            return [f"goes on with the calibration that was repaired before; ~/reset takes it back ({self._path()})"]
+            return ["goes on with the calibration that was repaired before; ~/reset takes it back "
+                    f"({self._memory.path})"]
         return []
 
     def _take_up_found(self, outcome: Outcome) -> list[str]:
@@ -166,7 +184,7 @@ class Guard:
         if self._frames == frames:
             return []
         self._begin(frames, None)
-        kept, log = self._read()
+        kept, log = self._memory.read(self._frames)
         if kept is None or self._settings().repair_policy != "apply":
             return log
         before, saved = in_use_before(outcome, kept.watch.T_in_use, self._settings().save_path)
@@ -174,7 +192,7 @@ class Guard:
             return []
         self._watch, self._instead_of, self._untried = kept.watch, kept.instead_of, True
         self._put_to_use(before)
-        return [f"goes on with the calibration that was found before; ~/reset looks for it anew ({self._path()})"]
+        return [f"goes on with the calibration that was found before; ~/reset looks for it anew ({self._memory.path})"]
 
     def _observe(self, outcome: Outcome, watch: Watch) -> list[str]:
         """One answer more, unless it rests on pairs that have told already."""
@@ -186,6 +204,7 @@ class Guard:
         assert outcome.reference is not None
         evidence = evidence_of(outcome.sample.name, outcome.registration, outcome.reference)
         self._untried &= not evidence.usable
+        self._repair.note(evidence, outcome.sample)
         return self._take(evidence, watch)
 
     def _take(self, evidence: Evidence, watch: Watch) -> list[str]:
@@ -226,25 +245,10 @@ class Guard:
         except InputError:
             return None
 
-    def _path(self) -> Path:
-        return path_beside(self._settings().save_path)
-
     def _write(self) -> list[str]:
         """Keep what is known; why not, where that fails."""
         assert self._watch is not None and self._frames is not None
-        try:
-            write_kept(self._path(), Kept(self._watch, self._frames, self._instead_of))
-        except InputError as error:
-            return [str(error)]
-        return []
-
-    def _read(self) -> tuple[Kept | None, list[str]]:
-        """What the file keeps of these sensors, None where that is nothing; and why, where that is to be said."""
-        try:
-            kept = read_kept(self._path(), self._settings().monitor_config)
-        except InputError as error:
-            return None, [f"the watch begins anew: {error}"]
-        return (kept if kept is not None and kept.frames == self._frames else None), []
+        return self._memory.write(Kept(self._watch, self._frames, self._instead_of))
 
 
 def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:

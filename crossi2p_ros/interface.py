@@ -121,6 +121,8 @@ DIAGNOSTIC_VALUES = {
     "failed": "likewise",
     "agreeing answers": "those in a row that say so far that the reference is wrong, up to `repair.agreeing` (unless "
                          "`repair.policy` is report)",
+    "searches from scratch": "how often nothing fitted near the reference any more, and the camera was looked for "
+                             "in ten pairs that fit nowhere",
     "repairs": "estimates that became the reference by themselves (`repair.policy` apply)",
     "pairs": "image and cloud brought together, since the node was activated",
     "pairs dropped": "those that a newer one overtook before they were used (mode continuous)",

@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from crossi2p_core.errors import InputError
 from crossi2p_core.registrar import Registrar
+from crossi2p_core.types import Sample
 
 from . import parameters
 from .diagnostics import Diagnostics, memory_mb, steady_now
@@ -83,7 +84,7 @@ class RegisterNode(LifecycleNode):
             # 4. the thread that owns the device
             self.worker = Worker(self.registrar, self._settings, self.reference, self.ledger, gate=self._gate,
                                  publish=self._publish, pass_over=self._pass_over, idle=self.outputs.catch_up,
-                                 complain=self._complain)
+                                 complain=self._complain, lost=self._lost)
             self.worker.start(after=self._ending)
             # 5. what operators ask for
             self.services_offered = Services(self, self._settings, self.worker, self.ledger, self.guard,
@@ -171,6 +172,13 @@ class RegisterNode(LifecycleNode):
         if self.outputs is not None:
             self.outputs.use(outcome)
 
+    def _lost(self) -> list[Sample]:
+        """Pairs in which the camera is to be looked for from scratch now."""
+        samples = self.guard.lost()
+        if samples:
+            self.get_logger().info(f"looking for the camera from scratch in {len(samples)} pairs that fit nowhere")
+        return samples
+
     def _pass_over(self, reason: str, stamp: int) -> None:
         """The watch learns that somebody looked, and saw nothing."""
         for said in self.guard.pass_over(reason, stamp):
@@ -223,7 +231,8 @@ class RegisterNode(LifecycleNode):
         streams = [] if inputs is None else [inputs.image, inputs.cloud, inputs.info]
         counts = {"registrations ok": ledger.registrations["ok"], "uncertain": ledger.registrations["uncertain"],
                   "failed": ledger.registrations["failed"],
-                  "agreeing answers": self.guard.agreeing, "repairs": self.guard.repairs,
+                  "agreeing answers": self.guard.agreeing, "searches from scratch": self.guard.searches,
+                  "repairs": self.guard.repairs,
                   "pairs": inputs.pairs if inputs else 0,
                   "pairs dropped": ledger.dropped, "pairs passed over for motion": ledger.passed_over,
                   "empty stamps": sum(stream.empty_stamps for stream in streams),

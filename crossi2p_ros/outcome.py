@@ -17,6 +17,7 @@ class Outcome:
     reference: (4, 4) T_cam_lidar that it started from; None: from nowhere. sample: the newest that took part. stamp:
     ns, of its cloud. apart: seconds between image and cloud. latency: seconds from the arrival of the pair to the
     answer. finished: steady seconds. seconds: per stage. oldest: ns, stamp of the oldest pair that took part.
+    searched: of how many earlier pairs the registration is, that fitted nowhere, from scratch; 0 as a rule.
     """
 
     registration: Registration
@@ -30,6 +31,7 @@ class Outcome:
     finished: float
     seconds: dict[str, float]
     oldest: int = 0
+    searched: int = 0
 
     @property
     def valid(self) -> bool:

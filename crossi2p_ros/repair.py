@@ -1,4 +1,5 @@
-"""When the estimate takes the reference's place without being asked: after several answers in a row that agree."""
+"""When the estimate takes the reference's place without being asked: after several answers in a row that agree, or
+where none fits any more, by a search from scratch."""
 
 from __future__ import annotations
 
@@ -9,9 +10,12 @@ import numpy as np
 
 from crossi2p_core.calibrate.agree import agree
 from crossi2p_core.calibrate.observability import sigmas
+from crossi2p_core.monitor.evidence import Evidence
 from crossi2p_core.monitor.states import differs
 from crossi2p_core.monitor.watch import Seen
+from crossi2p_core.types import Sample
 
+from .far_search import Misfits
 from .outcome import Outcome
 from .parameters import Settings
 
@@ -39,6 +43,7 @@ class Repair:
     def __init__(self, settings: Callable[[], Settings]) -> None:
         self._settings = settings
         self._agreeing: list[Outcome] = []  # as many as make a repair at most: each holds an image and a cloud
+        self._misfits = Misfits(settings().monitor_config.repair_frames)
         self.proposed: Outcome | None = None
 
     @property
@@ -56,7 +61,7 @@ class Repair:
         if settings.repair_policy == "report":
             return None
         if confirmed and seen is not None and self._is_sure(seen) and self._is_news(seen.T):
-            return self._conclude(_seen_from(outcome, seen), seen.frames)
+            return self._conclude(_seen_from(outcome, seen), f"{seen.frames} answers in a row")
         if not outcome.valid:
             return None
         apart, found = outcome.from_reference, outcome.registration.T_cam_lidar
@@ -71,11 +76,32 @@ class Repair:
         if len(self._agreeing) < settings.repair_agreeing or not confirmed:
             return None
         answer = _agreed(self._agreeing)
-        return self._conclude(answer, len(self._agreeing)) if self._differs(answer) else None
+        return self._conclude(answer, f"{len(self._agreeing)} answers in a row") if self._differs(answer) else None
+
+    def note(self, evidence: Evidence, sample: Sample) -> None:
+        """Keep what shows enough and fits nowhere near the reference, until something fits."""
+        if evidence.usable:
+            self._misfits.clear()
+        elif evidence.misfit:
+            self._misfits.add(sample)
+
+    def samples_to_search(self) -> list[Sample]:
+        """Those that fit nowhere, once they are enough for a search from scratch and one is wanted; else none."""
+        if self._settings().repair_policy == "report" or self.proposed is not None:
+            return []
+        return self._misfits.take()
+
+    def take(self, outcome: Outcome) -> Repaired | None:
+        """Take in what a search from scratch has found in many pairs, which is enough by itself; None where nothing
+        follows."""
+        if self._settings().repair_policy == "report" or not outcome.valid or not self._differs(outcome):
+            return None
+        return self._conclude(outcome, f"{outcome.searched} pairs together")
 
     def forget(self) -> None:
         """Former outcomes count no more."""
         self._agreeing, self.proposed = [], None
+        self._misfits.clear()
 
     def _is_news(self, T_cam_lidar: np.ndarray) -> bool:
         """It is not what has been proposed already."""
@@ -92,17 +118,17 @@ class Repair:
         return (seen.frames >= LEAST_SEEN and degrees < FINER * settings.monitor_least_deg
                 and 100 * metres < FINER * settings.monitor_least_cm)
 
-    def _conclude(self, answer: Outcome, count: int) -> Repaired:
-        """What so many answers agree on is to become the reference, or is proposed."""
+    def _conclude(self, answer: Outcome, witnesses: str) -> Repaired:
+        """What these say is to become the reference, or is proposed."""
         apart = answer.from_reference
         off = "" if apart is None else f"the reference is {apart[0]:.2f} deg and {apart[1]:.1f} cm off, as "
         self.forget()
         if self._settings().repair_policy != "apply":
             self.proposed = answer
-            return Repaired(answer, False, f"a repair is proposed: {off or 'the camera is where '}{count} answers in a "
-                                           "row say; look at ~/overlay, then ~/accept and ~/save")
+            return Repaired(answer, False, f"a repair is proposed: {off or 'the camera is where '}{witnesses} "
+                                           "say; look at ~/overlay, then ~/accept and ~/save")
         done = f"repaired: {off.replace(' is ', ' was ')}" if off else "found: the camera is where "
-        return Repaired(answer, True, f"{done}{count} answers in a row say; ~/reset takes it back")
+        return Repaired(answer, True, f"{done}{witnesses} say; ~/reset takes it back")
 
 
 def _agreed(answers: list[Outcome]) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from crossi2p_core.monitor.state_file import SAME, read_told, write_watch
 from crossi2p_core.monitor.watch import Watch
 
 from .outcome import Outcome
+from .parameters import Settings
 
 Frames = tuple[str, str]  # of the LiDAR and of the camera
 
@@ -29,15 +31,40 @@ class Kept:
     instead_of: np.ndarray | None
 
 
-def path_beside(save_path: str) -> Path:
-    """NAME.watch.json of NAME.yaml."""
-    return Path(save_path).expanduser().with_suffix(".watch.json")
+class Memory:
+    """NAME.watch.json beside the NAME.yaml of ~/save."""
 
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._settings = settings
 
-def write_kept(path: Path, kept: Kept) -> None:
-    """Atomically. Raises InputError where it cannot be written."""
-    before = None if kept.instead_of is None else kept.instead_of.tolist()
-    write_watch(path, kept.watch, {"lidar_frame": kept.frames[0], "camera_frame": kept.frames[1], "instead_of": before})
+    @property
+    def path(self) -> Path:
+        """Where it is by the settings of now."""
+        return Path(self._settings().save_path).expanduser().with_suffix(".watch.json")
+
+    def write(self, kept: Kept) -> list[str]:
+        """Atomically; returns why not, where that fails."""
+        before = None if kept.instead_of is None else kept.instead_of.tolist()
+        lidar_frame, camera_frame = kept.frames
+        told = {"lidar_frame": lidar_frame, "camera_frame": camera_frame, "instead_of": before}
+        try:
+            write_watch(self.path, kept.watch, told)
+        except InputError as error:
+            return [str(error)]
+        return []
+
+    def read(self, frames: Frames | None) -> tuple[Kept | None, list[str]]:
+        """What is kept of these sensors, None where that is nothing; and why, where that is to be said."""
+        try:
+            kept = read_kept(self.path, self._settings().monitor_config)
+        except InputError as error:
+            return None, [f"the watch begins anew: {error}"]
+        return (kept if kept is not None and kept.frames == frames else None), []
+
+    def remove(self) -> None:
+        """What cannot be removed could not be written either."""
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
 
 def read_kept(path: Path, config: MonitorConfig) -> Kept | None:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import Condition, Thread
 
-import numpy as np
-
 from crossi2p_core.errors import InputError
 from crossi2p_core.registrar import Registrar
-from crossi2p_core.types import Camera, PointCloud, Prior, Sample
+from crossi2p_core.types import Sample
 
 from .inputs import Pair
 from .ledger import Ledger
-from .messages.sample import sample_from_messages
 from .outcome import Outcome
+from .pair_registration import NoStart, PairRegistration
 from .parameters import Settings
 from .prior import Reference
 
@@ -27,10 +25,6 @@ JOIN_S = 0.5  # longer nobody waits for it: what it computes then is thrown away
 
 Answer = Callable[[Outcome | str], None]
 """Told of the outcome, or in words why there is none."""
-
-
-class _NoStart(InputError):
-    """Nothing is wrong with the pairs, but there is no extrinsic to start from."""
 
 
 @dataclass(eq=False)
@@ -48,10 +42,12 @@ class Worker:
     def __init__(self, registrar: Registrar, settings: Callable[[], Settings], reference: Reference, ledger: Ledger, *,
                  gate: Callable[[Pair], str], publish: Callable[[Outcome], None],
                  pass_over: Callable[[str, int], None], idle: Callable[[], None],
-                 complain: Callable[[str], None]) -> None:
+                 complain: Callable[[str], None], lost: Callable[[], Sequence[Sample]] = tuple) -> None:
         """gate: why a pair is passed over, or empty. publish: takes outcomes. pass_over: takes why a pair has none, and
-        its stamp (ns). idle: called when there is nothing to do. complain: logs what must not happen."""
-        self._registrar, self._settings, self._reference, self._ledger = registrar, settings, reference, ledger
+        its stamp (ns). idle: called when there is nothing to do. complain: logs what must not happen. lost: see
+        `PairRegistration`."""
+        self._settings, self._ledger = settings, ledger
+        self._registration = PairRegistration(registrar, settings, reference, lost)
         self._gate, self._publish, self._pass_over = gate, publish, pass_over
         self._idle, self._complain = idle, complain
         self._changed = Condition()
@@ -180,7 +176,7 @@ class Worker:
         try:
             window, reason = self._look()
             outcome = self._register(window) if window else reason
-        except _NoStart as error:
+        except NoStart as error:
             outcome, count = str(error), self._ledger.lack
         except InputError as error:
             outcome, count = str(error), self._ledger.refuse
@@ -233,67 +229,22 @@ class Worker:
         return window, ""
 
     def _register(self, window: list[_Waiting]) -> Outcome:
-        """The outcome of these pairs. InputError for what cannot be used."""
-        newest = window[-1].pair
+        """The outcome of these pairs; one that cannot be used leaves the window, and raises InputError."""
         begin = time.perf_counter()
-        samples = self._samples(window)
-        converted = time.perf_counter()
-        lidar_frame, camera_frame = self._frames(newest)
-        try:
-            reference = self._reference.find(lidar_frame, camera_frame, newest.stamp)
-        except InputError as error:
-            raise _NoStart(str(error)) from error
-        if reference is None and not self._registrar.has_network:
-            raise _NoStart("prior.source is none, so there is no start, and without weights nothing looks for one; set "
-                           "prior.source to tf, file or parameters, or weights to default or a trained network")
-        settings = self._settings()
-        prior = None if reference is None else Prior(reference, settings.prior_max_deg, settings.prior_max_m)
-        found = self._registrar.register_joint(samples, prior)
-        now = time.monotonic()
-        return Outcome(found, reference, samples[-1], lidar_frame, camera_frame, newest.stamp, newest.apart,
-                       now - newest.arrived, now, {"convert": converted - begin} | found.timings,
-                       window[0].pair.stamp)
-
-    def _samples(self, window: list[_Waiting]) -> list[Sample]:
-        """Every pair as a sample; one that cannot be used leaves the window, and raises InputError."""
-        settings = self._settings()
-        rectified = {"auto": None, "yes": True, "no": False}[settings.rectified]
         for each in window:
             if each.sample is None:
                 try:
-                    each.sample = sample_from_messages(
-                        each.pair.image, each.pair.info, each.pair.cloud, image_topic=settings.image_topic,
-                        info_topic=settings.info_topic, cloud_topic=settings.cloud_topic, rectified=rectified)
+                    each.sample = self._registration.sample_of(each.pair)
                 except InputError:
                     with self._changed:
                         self._window = [other for other in self._window if other is not each]
                     raise
-        return [each.sample for each in window if each.sample is not None]
-
-    def _frames(self, pair: Pair) -> tuple[str, str]:
-        """Names of the LiDAR's and the camera's frame: as set, else as the messages say."""
-        settings = self._settings()
-        lidar, camera = settings.lidar_frame or pair.frames[0], settings.camera_frame or pair.frames[1]
-        for name, topic, option in ((lidar, settings.cloud_topic, "lidar_frame"),
-                                    (camera, settings.image_topic, "camera_frame")):
-            if not name:
-                raise InputError(f"{topic}: the header names no frame; let the driver fill frame_id, or set {option}")
-        return lidar, camera
+        samples = [each.sample for each in window if each.sample is not None]
+        return self._registration.register([each.pair for each in window], samples, time.perf_counter() - begin)
 
     def _warm_up(self) -> None:
-        """The first registration of a process is slow: spend it on noise."""
-        rng = np.random.default_rng(0)
-        camera = Camera(np.array([[200.0, 0, 160], [0, 200, 120], [0, 0, 1]]), 320, 240)
-        image = rng.integers(0, 255, (240, 320, 3), dtype=np.uint8)
-        cloud = PointCloud.from_arrays(rng.uniform((-4, -3, 3), (4, 3, 20), (4000, 3)))
-        sample = Sample("warm-up", image, camera, cloud)
         try:
-            settings = self._settings()
-            expected = None if settings.prior_source == "none" else Prior(np.eye(4), settings.prior_max_deg,
-                                                                          settings.prior_max_m)
-            if self._registrar.asks_network(expected) and self._registrar.matcher is not None:
-                self._registrar.matcher.estimate(sample)
-            self._registrar.register(sample, Prior(np.eye(4), 0.5, 0.05))
+            self._registration.warm_up()
         finally:
             self._ledger.warm = True  # what comes of real pairs must be seen, even if this failed
 

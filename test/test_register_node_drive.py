@@ -23,6 +23,14 @@ OK, WARN = 0, 1
 FRAMES = 5
 
 
+def jam(data_dir: Path) -> list[Sample]:
+    """Frames of a longer drive."""
+    folder = data_dir / "compact" / "kitti_raw_drive"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    return list(open_source(str(folder)))
+
+
 def drive(data_dir: Path) -> list[Sample]:
     """Frames of KITTI raw at full size."""
     folder = next(iter(sorted((data_dir / "kitti_raw").glob("*/*_sync"))), None)
@@ -77,3 +85,28 @@ def test_a_knocked_camera_is_found_again_within_the_drive(data_dir: Path, tmp_pa
         assert any(np.allclose(saved, each, atol=1e-9) for each in told)
         assert (error(saved, truth) < error(knocked, truth)).all()
         assert int(robot.value("pairs dropped")) > 0
+
+
+def test_a_camera_that_was_knocked_far_away_is_looked_for_from_scratch(data_dir: Path, tmp_path: Path) -> None:
+    """Nothing fits within the prior's bounds any more: the node says so, looks elsewhere, repairs and saves."""
+    samples = jam(data_dir)
+    truth = samples[0].T_cam_lidar
+    assert truth is not None
+    knocked = se3.perturb(truth, np.random.default_rng(0), 12.0, 0.5)
+    network, path = own_network(), tmp_path / "extrinsic.yaml"
+    with running_node("robot", network) as (node, spin_until), \
+            registering(network, autostart="true", save_path=path, repair__policy="apply"):
+        robot = Sensors(node, spin_until, samples[0])
+        robot.tell_prior(knocked)
+        end, frame, states = time.monotonic() + 400.0, 0, list[str]()
+        while not (found := robot.value("repairs") == "1") and time.monotonic() < end:
+            robot.sample = samples[frame % len(samples)]
+            robot.send(*robot.messages())
+            spin_until(lambda: False, 0.2)
+            states.append(robot.value("calibration"))
+            frame += 1
+        assert found, (robot.said, set(states))
+        assert "suspect" in states and robot.value("calibration") == "repaired"
+        assert int(robot.value("searches from scratch")) >= 1
+        degrees, decimetres = error(read_calibration(path), truth)
+        assert degrees < 0.5 and decimetres < 0.8, (degrees, decimetres)

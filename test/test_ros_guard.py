@@ -255,3 +255,61 @@ def test_a_camera_that_was_moved_while_the_node_was_off_is_looked_for_anew(tmp_p
     assert not again.reference.accepted and not (tmp_path / "extrinsic.watch.json").exists()
     again.hear(0.0, 6)
     assert se3.rotation_error_deg(again.reference.find("lidar", "camera", 0), turned(0.0)) < 0.3
+
+
+def searched(node: Node, degrees: float, status: str = "ok", count: int = 10) -> None:
+    """The answer of a search from scratch in so many pairs, that started where the node's answers do."""
+    start = node.reference.find("lidar", "camera", 0)
+    found = Registration(turned(degrees), np.diag(SIGMA**2), status, "because", convincing=True)
+    node.clock += 10**8
+    node.log += node.guard.consider(Outcome(found, turned(0.0) if start is None else start, SAMPLE, "lidar", "camera",
+                                            node.clock, 0.0, 0.5, 0.0, {}, node.clock, count))
+
+
+@pytest.mark.parametrize("policy", ["report", "propose", "apply"])
+def test_where_nothing_fits_any_more_the_camera_is_looked_for_from_scratch(tmp_path: Path, policy: str) -> None:
+    node = Node(tmp_path, policy)
+    node.hear(0.0, 10)
+    node.hear(15.0, 9, fits=False)
+    assert not node.guard.lost()  # nine may be an accident
+    node.hear(15.0, fits=False)
+    assert node.guard.state == "suspect" and len(node.guard.lost()) == (0 if policy == "report" else 10)
+    assert not node.guard.lost() and node.guard.searches == (policy != "report")  # none is looked at twice
+    searched(node, 15.0)
+    assert node.guard.repairs == (policy == "apply") and (node.guard.proposed is not None) == (policy == "propose")
+    if policy == "propose":
+        assert "proposed: the reference is 15.00 deg and 0.0 cm off, as 10 pairs together say" in node.log[-1]
+        node.hear(15.0, 30, fits=False)
+        assert not node.guard.lost()  # it waits for the operator
+    if policy == "apply":
+        assert "repaired: the reference was 15.00 deg and 0.0 cm off, as 10 pairs together say" in node.log[-2]
+        assert se3.rotation_error_deg(read_calibration(tmp_path / "extrinsic.yaml"), turned(15.0)) < 1e-6
+        node.hear(15.0, 12)
+        assert node.guard.state == "calibrated"
+
+
+@pytest.mark.parametrize(("degrees", "status"), [(15.0, "uncertain"), (15.0, "failed"), (0.0, "ok")])
+def test_a_search_that_finds_nothing_to_repair_says_so_and_is_made_again(tmp_path: Path, degrees: float,
+                                                                         status: str) -> None:
+    node = Node(tmp_path)
+    node.hear(0.0, 10)
+    node.hear(15.0, 10, fits=False)
+    assert node.guard.lost()
+    searched(node, degrees, status)
+    assert node.guard.repairs == 0 and "10 pairs together, looked at from scratch, lead to no repair" in node.log[-1]
+    node.hear(15.0, 9, fits=False)
+    assert not node.guard.lost()
+    node.hear(15.0, fits=False)
+    assert len(node.guard.lost()) == 10 and node.guard.searches == 2
+
+
+def test_what_fitted_nowhere_counts_no_more_once_something_fits_or_the_reference_is_another(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.hear(0.0, 10)
+    node.hear(15.0, 10, fits=False)
+    node.hear(0.0)
+    assert not node.guard.lost()
+    node.hear(15.0, 10, fits=False)
+    node.prior = 15.0  # an operator has corrected what the source says
+    node.hear(15.0)
+    assert not node.guard.lost() and node.guard.state == "unknown"

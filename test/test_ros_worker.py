@@ -41,6 +41,12 @@ def samples() -> list[Sample]:
             for each in open_source("synthetic:street?seed=1&frames=2")]
 
 
+@pytest.fixture(scope="module")
+def street() -> list[Sample]:
+    """Six frames as KITTI's camera sees them."""
+    return list(open_source("synthetic:street?seed=3&frames=6&camera=kitti"))
+
+
 def pair_of(sample: Sample, second: int, camera_frame: str = "camera") -> Pair:
     """Its messages."""
     stamp = second * 10**9
@@ -61,13 +67,19 @@ class Bench:
     passed_over: list[tuple[str, int]] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)  # stamps that the gate was asked about
     registrar: Registrar = field(default_factory=lambda: Registrar(device="cpu", weights="none"))
+    lost: list[Sample] = field(default_factory=list)  # to be looked at from scratch, once
 
     def __post_init__(self) -> None:
         self.reference = Reference(lambda: self.settings, Buffer())
         self.worker = Worker(self.registrar, lambda: self.settings, self.reference, self.ledger,
                              gate=self.turning, publish=self.outcomes.append,
                              pass_over=lambda reason, stamp: self.passed_over.append((reason, stamp // 10**9)),
-                             idle=lambda: None, complain=self.complaints.append)
+                             idle=lambda: None, complain=self.complaints.append, lost=self.look_for)
+
+    def look_for(self) -> list[Sample]:
+        """What the guard has kept."""
+        taken, self.lost = self.lost, []
+        return taken
 
     def turning(self, pair: Pair) -> str:
         """The gate."""
@@ -295,3 +307,26 @@ def test_a_failed_warm_up_hides_nothing(samples: list[Sample]) -> None:
     assert waited(lambda: bool(made.complaints)) and "MemoryError" in made.complaints[0]
     assert "internal error: MemoryError" in made.ledger.refused()[0][0]
     assert made.worker.stop()
+
+
+@pytest.mark.parametrize("weights", ["default", "none"])
+def test_where_the_reference_is_lost_the_camera_is_found_in_the_pairs_that_fitted_nowhere(
+        street: list[Sample], weights: str) -> None:
+    """With a network; without one they are not even asked for."""
+    truth = street[0].T_cam_lidar
+    far = se3.perturb(truth, np.random.default_rng(0), 15.0, 0.5)
+    kept = [replace(each, T_cam_lidar=None, T_world_lidar=None, stamp_cloud=2.0 * i) for i, each in enumerate(street)]
+    with bench(far, Registrar(device="cpu", weights=weights)) as made:
+        made.lost = kept
+        for second in (1, 2):
+            made.worker.offer(pair_of(street[0], second))
+            assert waited(lambda second=second: len(made.outcomes) == second, 200.0)
+    first, second = made.outcomes
+    assert [first.searched, second.searched, len(made.lost)] == ([6, 0, 0] if weights == "default" else [0, 0, 6])
+    np.testing.assert_allclose(first.reference, far)
+    if weights == "default":
+        found = first.registration
+        assert found.status == "ok" and found.reason.startswith("from scratch: standard deviation")
+        assert se3.rotation_error_deg(found.T_cam_lidar, truth) < 0.5
+        assert se3.translation_error_m(found.T_cam_lidar, truth) < 0.1
+    assert not second.valid

@@ -1,0 +1,51 @@
+"""After a move so large that nothing fits near the reference: where the camera is, by the pairs that fit nowhere."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+
+from crossi2p_core.calibrate.config import CalibrateConfig
+from crossi2p_core.calibrate.frames import Read
+from crossi2p_core.calibrate.run import calibrate
+from crossi2p_core.registrar import Registrar
+from crossi2p_core.types import Registration, Sample
+
+APART_S = CalibrateConfig.apart_s  # pairs nearer in time have seen the same, and count as one
+
+
+class Misfits:
+    """The newest pairs that show enough and fit nowhere, apart in time: up to `wanted`."""
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = wanted
+        self._samples: deque[Sample] = deque(maxlen=wanted)
+
+    def add(self, sample: Sample) -> None:
+        """One more, unless it saw what the one before it saw."""
+        before = self._samples[-1].stamp_cloud if self._samples else None
+        if before is None or sample.stamp_cloud is None or not 0 <= sample.stamp_cloud - before < APART_S:
+            self._samples.append(sample)
+
+    def clear(self) -> None:
+        """What has been seen so far says nothing any more."""
+        self._samples.clear()
+
+    def take(self) -> list[Sample]:
+        """All of them, once there are as many as wanted, and then they are gone: no two searches go by the same."""
+        if len(self._samples) < self._wanted:
+            return []
+        taken = list(self._samples)
+        self._samples.clear()
+        return taken
+
+
+def search_from_scratch(samples: Sequence[Sample], registrar: Registrar) -> Registration:
+    """Where the camera is, by these together, as `crossi2p calibrate --from-scratch` finds it.
+
+    Raises InputError where the network has no answer, or none of them can be registered.
+    """
+    found = calibrate(Read(tuple(samples), ()), None, registrar, CalibrateConfig(), lambda *_: None)
+    return replace(found.joint, T_cam_lidar=found.T_cam_lidar, covariance=found.covariance,
+                   status=found.verdict.status, reason=f"from scratch: {found.verdict.reason}")

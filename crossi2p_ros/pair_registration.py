@@ -1,0 +1,97 @@
+"""From pairs of messages to an outcome: their samples, where to start, and a registration from there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from crossi2p_core.errors import InputError
+from crossi2p_core.registrar import Registrar
+from crossi2p_core.types import Camera, PointCloud, Prior, Sample
+
+from .far_search import search_from_scratch
+from .inputs import Pair
+from .messages.sample import sample_from_messages
+from .outcome import Outcome
+from .parameters import Settings
+from .prior import Reference
+
+
+class NoStart(InputError):
+    """Nothing is wrong with the pairs, but there is no extrinsic to start from."""
+
+
+class PairRegistration:
+    """Registers pairs from what counts as known, or from scratch where that has been lost."""
+
+    def __init__(self, registrar: Registrar, settings: Callable[[], Settings], reference: Reference,
+                 lost: Callable[[], Sequence[Sample]]) -> None:
+        """lost: samples that fit nowhere near the reference, in which to look for the camera from scratch now; as a
+        rule there are none. It is not asked where there is no network."""
+        self._registrar, self._settings, self._reference, self._lost = registrar, settings, reference, lost
+
+    def sample_of(self, pair: Pair) -> Sample:
+        """Raises InputError, with the reason, where the messages cannot be used."""
+        settings = self._settings()
+        rectified = {"auto": None, "yes": True, "no": False}[settings.rectified]
+        return sample_from_messages(pair.image, pair.info, pair.cloud, image_topic=settings.image_topic,
+                                    info_topic=settings.info_topic, cloud_topic=settings.cloud_topic,
+                                    rectified=rectified)
+
+    def register(self, pairs: Sequence[Pair], samples: Sequence[Sample], converted: float) -> Outcome:
+        """The outcome of pairs and their samples, oldest first; converted: seconds that those took.
+
+        Raises InputError for what cannot be used, and NoStart.
+        """
+        newest, settings = pairs[-1], self._settings()
+        # 1. from where
+        lidar_frame, camera_frame = self._frames(newest)
+        reference = self._known(lidar_frame, camera_frame, newest.stamp)
+        # 2. from there, or from scratch where that is far off
+        lost = self._lost() if reference is not None and self._registrar.has_network else ()
+        if lost:
+            found = search_from_scratch(lost, self._registrar)
+        else:
+            prior = None if reference is None else Prior(reference, settings.prior_max_deg, settings.prior_max_m)
+            found = self._registrar.register_joint(samples, prior)
+        # 3. with all that belongs to it
+        now = time.monotonic()
+        return Outcome(found, reference, samples[-1], lidar_frame, camera_frame, newest.stamp, newest.apart,
+                       now - newest.arrived, now, {"convert": converted} | found.timings, pairs[0].stamp, len(lost))
+
+    def warm_up(self) -> None:
+        """The first registration of a process is slow: spend it on noise."""
+        rng = np.random.default_rng(0)
+        camera = Camera(np.array([[200.0, 0, 160], [0, 200, 120], [0, 0, 1]]), 320, 240)
+        image = rng.integers(0, 255, (240, 320, 3), dtype=np.uint8)
+        cloud = PointCloud.from_arrays(rng.uniform((-4, -3, 3), (4, 3, 20), (4000, 3)))
+        sample = Sample("warm-up", image, camera, cloud)
+        settings = self._settings()
+        expected = None if settings.prior_source == "none" else Prior(np.eye(4), settings.prior_max_deg,
+                                                                      settings.prior_max_m)
+        if self._registrar.asks_network(expected) and self._registrar.matcher is not None:
+            self._registrar.matcher.estimate(sample)
+        self._registrar.register(sample, Prior(np.eye(4), 0.5, 0.05))
+
+    def _known(self, lidar_frame: str, camera_frame: str, stamp: int) -> np.ndarray | None:
+        """T_cam_lidar (4, 4) that counts as known, None where the network looks for it. Raises NoStart."""
+        try:
+            reference = self._reference.find(lidar_frame, camera_frame, stamp)
+        except InputError as error:
+            raise NoStart(str(error)) from error
+        if reference is None and not self._registrar.has_network:
+            raise NoStart("prior.source is none, so there is no start, and without weights nothing looks for one; set "
+                          "prior.source to tf, file or parameters, or weights to default or a trained network")
+        return reference
+
+    def _frames(self, pair: Pair) -> tuple[str, str]:
+        """Names of the LiDAR's and the camera's frame: as set, else as the messages say."""
+        settings = self._settings()
+        lidar, camera = settings.lidar_frame or pair.frames[0], settings.camera_frame or pair.frames[1]
+        for name, topic, option in ((lidar, settings.cloud_topic, "lidar_frame"),
+                                    (camera, settings.image_topic, "camera_frame")):
+            if not name:
+                raise InputError(f"{topic}: the header names no frame; let the driver fill frame_id, or set {option}")
+        return lidar, camera

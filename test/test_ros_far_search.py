@@ -1,0 +1,36 @@
+"""After a move so large that nothing fits any more: which pairs are kept for a search from scratch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
+from crossi2p_core.types import Camera, PointCloud, Sample
+from crossi2p_ros.far_search import APART_S, Misfits
+
+SAMPLE = Sample("", np.zeros((48, 64, 3), np.uint8), Camera(np.array([[50.0, 0, 32], [0, 50, 24], [0, 0, 1]]), 64, 48),
+                PointCloud.from_arrays(np.ones((5, 3))))
+
+
+def at(second: float) -> Sample:
+    return replace(SAMPLE, name=f"{second:g}", stamp_cloud=second)
+
+
+def test_pairs_that_saw_the_same_count_once() -> None:
+    misfits = Misfits(3)
+    for second in (0.0, 0.1, 0.2, APART_S, 0.8):
+        misfits.add(at(second))
+    assert misfits.take() == []
+    misfits.add(at(1.1))
+    assert [sample.name for sample in misfits.take()] == ["0", "0.5", "1.1"]
+    assert misfits.take() == []
+
+
+def test_the_newest_are_kept_also_after_time_has_jumped_back() -> None:
+    misfits = Misfits(2)
+    for second in (5.0, 6.0, 7.0, 1.0):
+        misfits.add(at(second))
+    assert [sample.name for sample in misfits.take()] == ["7", "1"]
