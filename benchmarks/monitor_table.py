@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from crossi2p_core.monitor.config import MonitorConfig
 from crossi2p_core.monitor.evidence import Evidence
+from crossi2p_core.monitor.knock import random_knock
 from crossi2p_core.monitor.sequential import Reading, SequentialTest
 from crossi2p_core.monitor.states import State, doubt_threshold, score_threshold
 from crossi2p_core.monitor.watch import Watch
@@ -16,6 +18,7 @@ LEVELS = ((0.0, 0.0), (0.25, 0.0), (0.5, 0.0), (1.0, 0.0), (2.0, 0.0), (0.0, 0.0
 TOGETHER = 20  # frames that are off in the same direction
 WINDOWS = (1, 5, 10, 20)
 LEAST_WINDOWS = 5  # of either kind; an area from fewer says nothing
+STANDING = 0.3  # sigmas by which frames of a robot that stands still differ
 RUNS, RUN_FRAMES, BEFORE, MOST = 4, 10_000, 30, 100  # drives, frames of each; frames before a move, and after it
 Frames = dict[tuple[str, int], dict[int, Evidence]]  # by source and number of the level, then by frame
 Group = tuple[str, list[str]]  # a name, and the sources in it
@@ -33,6 +36,8 @@ def tables(frames: Frames) -> Iterator[str]:
     yield from false_alarms(frames, groups)
     yield "\n### From the move to the alarm\n"
     yield from delays(frames, groups)
+    yield "\n### A robot that stands still\n"
+    yield from standing(frames, groups)
 
 
 def roc(frames: Frames, groups: list[Group]) -> Iterator[str]:
@@ -73,6 +78,37 @@ def delays(frames: Frames, groups: list[Group]) -> Iterator[str]:
             yield f"| {name} | {_named(level)} | {len(found)} | {len(noticed)} | {words} |"
 
 
+def standing(frames: Frames, groups: list[Group]) -> Iterator[str]:
+    """Alarms of a robot that is parked where one frame was taken, for each frame; and of one that is knocked there."""
+    yield ("| recording | parked at | alarms | if nobody knew that it stands | knocked there by 1 deg, noticed | "
+           "median delay, frames |\n|---|---|---|---|---|---|")
+    for name, sources in groups:
+        usable = _usable(frames, sources, 0)
+        if usable:
+            alarms, naive = ([_parked(each, place) < MOST for each in usable] for place in (0, None))
+            delays = [delay for i, each in enumerate(usable) if (delay := _parked(each, 0, i)) < MOST]
+            words = f"{np.median(delays):.0f}" if delays else "-"
+            yield f"| {name} | {len(usable)} | {sum(alarms)} | {sum(naive)} | {len(delays)} | {words} |"
+
+
+def _parked(at: Evidence, place: int | None, knock: int | None = None) -> int:
+    """Frames until the alarm, counted from the knock where there is one, MOST where there is none.
+
+    What frames of one place do not have in common is taken for 0.3 of their sigma.
+    """
+    assert at.xi is not None and at.covariance is not None
+    rng, watch = np.random.default_rng(0), Watch(np.eye(4))
+    spread = STANDING * np.linalg.cholesky(at.covariance)
+    moves = [np.zeros(6)] * MOST
+    if knock is not None:
+        moves = [np.zeros(6)] * BEFORE + [random_knock(1.0, 0.0, np.random.default_rng(knock))] * MOST
+    for number, move in enumerate(moves):
+        xi = at.xi + move + spread @ rng.normal(size=6)
+        if watch.observe(replace(at, xi=xi, place=place)).state is State.DECALIBRATED:
+            return number + 1 - (0 if knock is None else BEFORE)
+    return MOST
+
+
 def _statistics(frames: Frames, sources: list[str], level: int, window: int) -> list[float]:
     """What the test says at the end of every run of so many frames that are off alike."""
     found = []
@@ -81,7 +117,7 @@ def _statistics(frames: Frames, sources: list[str], level: int, window: int) -> 
         for begin in range(0, len(said) - window + 1, max(1, window // 2)):
             if level and begin // TOGETHER != (begin + window - 1) // TOGETHER:
                 continue
-            test = SequentialTest(MonitorConfig())
+            test = SequentialTest(MonitorConfig(least_frames=1))
             for frame in range(begin, begin + window):
                 test.observe(said[frame])
             found.append(_statistic(test.read()))

@@ -12,6 +12,7 @@ from crossi2p_core.monitor.evidence import Evidence, cannot_tell, evidence_of
 from crossi2p_core.monitor.state_file import SAME
 from crossi2p_core.monitor.states import State
 from crossi2p_core.monitor.watch import Seen, Watch
+from crossi2p_core.motion.standing import Places
 from crossi2p_core.types import Sample
 
 from .outcome import Outcome
@@ -34,6 +35,7 @@ class Guard:
         self._settings, self._reference, self._use = settings, reference, use
         self._lock = RLock()
         self._repair, self._memory = Repair(settings), Memory(settings)
+        self._places = Places(settings().monitor_window)
         self._watch: Watch | None = None
         self._frames: Frames | None = None
         self._instead_of: np.ndarray | None = None
@@ -202,7 +204,8 @@ class Guard:
             return []
         self._told_until = outcome.stamp
         assert outcome.reference is not None
-        evidence = evidence_of(outcome.sample.name, outcome.registration, outcome.reference)
+        place = self._places.of(outcome.sample.cloud)
+        evidence = evidence_of(outcome.sample.name, outcome.registration, outcome.reference, place)
         self._untried &= not evidence.usable
         self._repair.note(evidence, outcome.sample)
         return self._take(evidence, watch)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import monitor_table
-from benchmarks.monitor_table import Frames, false_alarms, roc
+from benchmarks.monitor_table import Frames, false_alarms, roc, standing
 from crossi2p_core.monitor.evidence import Evidence
 
 SIGMA = np.array([2e-3] * 3 + [0.02] * 3)
@@ -29,3 +29,9 @@ def test_false_alarms_are_told_by_ten_thousand_frames(monkeypatch: pytest.Monkey
     monkeypatch.setattr(monitor_table, "_alarms", lambda *_: 3)
     *_, row = false_alarms(drive(3), [("drive", ["drive"])])
     assert row == "| drive | 3 of 3 | 200 | 600 |"
+
+
+def test_a_robot_that_is_parked_where_frames_err_is_told_from_one_that_is_knocked() -> None:
+    wrong = Evidence("one", 2 * SIGMA, np.diag(SIGMA**2), "", 0.0)
+    *_, row = standing({("drive", 0): {0: wrong, 1: wrong}}, [("drive", ["drive"])])
+    assert row.startswith("| drive | 2 | 0 | 2 | 2 | ")

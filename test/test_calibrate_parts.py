@@ -236,23 +236,23 @@ def way(sigmas: float, at_most_deg: float = 0.3, at_most_m: float = 0.05) -> Mov
 
 
 def test_verdicts() -> None:
-    good = judge(registration(), (0.1, 0.01), 20, (), "", way(2.0), CONFIG)
+    good = judge(registration(), (0.1, 0.01), 20, 20, (), "", way(2.0), CONFIG)
     assert (good.status, good.start) == ("ok", "good")
-    assert judge(registration(), (0.1, 0.01), 20, (), "", way(2 * SAME), CONFIG).start == "wrong"
-    assert judge(registration(), (0.1, 0.01), 20, (), "", moved(None, TRUTH, np.eye(6)), CONFIG).start == "unknown"
-    weak = judge(registration(), (0.1, 0.01), 20, ("roll is weak",), "", way(50.0), CONFIG)
+    assert judge(registration(), (0.1, 0.01), 20, 20, (), "", way(2 * SAME), CONFIG).start == "wrong"
+    assert judge(registration(), (0.1, 0.01), 20, 20, (), "", moved(None, TRUTH, np.eye(6)), CONFIG).start == "unknown"
+    weak = judge(registration(), (0.1, 0.01), 20, 20, ("roll is weak",), "", way(50.0), CONFIG)
     assert (weak.status, weak.start) == ("uncertain", "unknown")
     assert "roll is weak" in weak.reason
-    few = judge(registration(), (0.1, 0.01), 3, (), "", way(1.0), CONFIG)
+    few = judge(registration(), (0.1, 0.01), 3, 3, (), "", way(1.0), CONFIG)
     assert few.status == "uncertain" and "only 3 frames" in few.reason
-    doubted = judge(registration(), (0.1, 0.01), 20, (), "not sure where to start", way(1.0), CONFIG)
+    doubted = judge(registration(), (0.1, 0.01), 20, 20, (), "not sure where to start", way(1.0), CONFIG)
     assert doubted.status == "uncertain"
-    assert judge(registration("failed", "no edges"), (0.1, 0.01), 20, (), "", way(1.0), CONFIG).status == "failed"
+    assert judge(registration("failed", "no edges"), (0.1, 0.01), 20, 20, (), "", way(1.0), CONFIG).status == "failed"
 
 
 @pytest.mark.parametrize("at_most", [(0.6, 0.05), (0.3, 0.12)])
 def test_a_start_that_few_frames_cannot_tell_from_a_bad_one_is_not_called_good(at_most: tuple[float, float]) -> None:
-    assert judge(registration(), (0.2, 0.03), 5, (), "", way(2.0, *at_most), CONFIG).start == "unknown"
+    assert judge(registration(), (0.2, 0.03), 5, 5, (), "", way(2.0, *at_most), CONFIG).start == "unknown"
 
 
 def test_how_far_off_the_start_may_be() -> None:

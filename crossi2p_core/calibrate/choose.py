@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..motion.standing import View, alike, view_of
 from ..types import Sample
 from .config import CalibrateConfig
 
 Array = np.ndarray
+STOOD_M = 0.1  # positions nearer than this are one stop
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where and when a frame was taken, as far as known. position: (3,) m or None. stamp: s or None."""
+    """Where and when a frame was taken, as far as known. position: (3,) m or None. stamp: s or None. view: what the
+    scan sees, where the position is not known."""
 
     position: Array | None
     stamp: float | None
+    view: View | None = None
 
     @classmethod
     def of(cls, sample: Sample) -> Place:
         """Of the scan."""
-        T = sample.T_world_lidar
-        return cls(None if T is None else np.asarray(T)[:3, 3], sample.stamp_cloud)
+        if sample.T_world_lidar is not None:
+            return cls(np.asarray(sample.T_world_lidar)[:3, 3], sample.stamp_cloud)
+        return cls(None, sample.stamp_cloud, view_of(sample.cloud))
+
+    def is_beside(self, other: Place, config: CalibrateConfig) -> bool:
+        """So near in place, or, where that is not known, in time, that both saw the same things."""
+        if self.position is not None and other.position is not None:
+            return bool(np.linalg.norm(self.position - other.position) < config.apart_m)
+        soon = self.stamp is not None and other.stamp is not None and abs(self.stamp - other.stamp) < config.apart_s
+        return soon or self.is_where(other)
+
+    def is_where(self, other: Place) -> bool:
+        """The robot had not moved in between."""
+        if self.position is not None and other.position is not None:
+            return bool(np.linalg.norm(self.position - other.position) < STOOD_M)
+        return self.view is not None and other.view is not None and alike(self.view, other.view)
 
 
 def choose(information: Array, places: Sequence[Place], config: CalibrateConfig) -> list[int]:
@@ -48,19 +66,22 @@ def choose(information: Array, places: Sequence[Place], config: CalibrateConfig)
 
 def apart(places: Sequence[Place], config: CalibrateConfig) -> int:
     """How many of the frames saw things of their own: those beside another one count once."""
-    counted = list[int]()
-    for i in range(len(places)):
-        if not _beside(i, counted, places, config):
-            counted.append(i)
+    return _counted(places, lambda one, other: one.is_beside(other, config))
+
+
+def stops(places: Sequence[Place]) -> int:
+    """How many there are when all frames of a robot that stands still count as one."""
+    return _counted(places, Place.is_where)
+
+
+def _counted(places: Sequence[Place], same: Callable[[Place, Place], bool]) -> int:
+    counted = list[Place]()
+    for place in places:
+        if not any(same(place, other) for other in counted):
+            counted.append(place)
     return len(counted)
 
 
 def _beside(frame: int, chosen: Sequence[int], places: Sequence[Place], config: CalibrateConfig) -> int:
-    """How many of the chosen frames were taken at the same place, or, where places are not known, time."""
-    here, count = places[frame], 0
-    for other in (places[i] for i in chosen):
-        if here.position is not None and other.position is not None:
-            count += bool(np.linalg.norm(here.position - other.position) < config.apart_m)
-        elif here.stamp is not None and other.stamp is not None:
-            count += abs(here.stamp - other.stamp) < config.apart_s
-    return count
+    """How many of the chosen frames were taken beside a frame."""
+    return sum(places[frame].is_beside(places[i], config) for i in chosen)

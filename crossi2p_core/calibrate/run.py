@@ -11,7 +11,7 @@ from ..audition import Start
 from ..registrar import Registrar
 from ..types import Prior, Registration, Sample
 from .agree import Agreement
-from .choose import Place, apart, choose
+from .choose import Place, apart, choose, stops
 from .config import CalibrateConfig
 from .cross import CrossValidation, cross_validate, few_places, leave_out, shared_error, widened
 from .frames import Advance, Looked, Read
@@ -71,7 +71,9 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     agreement, samples = seen.agreement, [seen.samples[i] for i in seen.which]
     # 3. those that together tell most, jointly
     weighted = np.linalg.inv(seen.covariances) * agreement.weights[:, None, None]
-    chosen = choose(weighted, [Place.of(sample) for sample in samples], config)
+    places = [Place.of(sample) for sample in samples]
+    chosen = choose(weighted, places, config)
+    places = [places[i] for i in chosen]
     used = [samples[i] for i in chosen]
     near = _near(agreement, start.prior)
     advance("Registering jointly", 0, 1)
@@ -79,12 +81,13 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     # 4. how much that depends on single frames
     cross = _cross_validate(used, joint, near, registrar, config, advance)
     # 5. what is known of the error, and whether that is enough
-    covariance = _covariance(joint, cross, used, config)
+    covariance = _covariance(joint, cross, places, config) + shared_error(used[0].camera, joint.T_cam_lidar,
+                                                                          config.floor_px)
     twists = [read.twists[seen.which[i]] for i in chosen] if read.twists else []
     covariance, weak = _with_clocks(covariance, joint.T_cam_lidar, offset, twists, config)
     way = moved(prior, joint.T_cam_lidar, covariance)
     sigma = sigmas(covariance, joint.T_cam_lidar)
-    verdict = judge(joint, sigma, len(used), weak, start.doubt, way, config)
+    verdict = judge(joint, sigma, len(used), stops(places), weak, start.doubt, way, config)
     looked = (*seen.looked, *read.unused)
     return Calibration(joint.T_cam_lidar, covariance, verdict, prior, way, looked, agreement,
                        tuple(used), joint, cross, weak, offset)
@@ -115,12 +118,12 @@ def _cross_validate(used: Sequence[Sample], joint: Registration, near: Prior, re
     return cross_validate(joint.T_cam_lidar, stays, again)
 
 
-def _covariance(joint: Registration, cross: CrossValidation | None, used: Sequence[Sample],
+def _covariance(joint: Registration, cross: CrossValidation | None, places: Sequence[Place],
                 config: CalibrateConfig) -> Array:
-    """(6, 6) of the joint answer, clocks aside."""
+    """(6, 6) of the joint answer, clocks and what all frames share aside."""
     covariance = joint.covariance if cross is None else widened(joint.covariance, cross.covariance)
-    covariance = covariance * few_places(apart([Place.of(sample) for sample in used], config))
-    return covariance + shared_error(used[0].camera, joint.T_cam_lidar, config.floor_px)
+    repeated = len(places) / stops(places)  # the joint covariance takes frames for independent
+    return covariance * repeated * few_places(apart(places, config))
 
 
 def _with_clocks(covariance: Array, T: Array, offset: TimeOffset | None, twists: Sequence[Array | None],

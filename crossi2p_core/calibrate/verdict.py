@@ -23,16 +23,18 @@ class Verdict:
     start: str
 
 
-def judge(joint: Registration, sigma: tuple[float, float], frames: int, weak: Sequence[str], doubt: str,
+def judge(joint: Registration, sigma: tuple[float, float], frames: int, places: int, weak: Sequence[str], doubt: str,
           way: Moved, config: CalibrateConfig) -> Verdict:
-    """sigma: (degrees, metres) of the answer. doubt: of the start, where that was not given. way: from the start
-    to the answer."""
+    """sigma: (degrees, metres) of the answer. places: frames of a robot that stood still count once. doubt: of the
+    start, where that was not given. way: from the start to the answer."""
     if joint.status == "failed":
         return Verdict("failed", joint.reason, "unknown")
     doubts = [reason for reason in (
         doubt,
         joint.reason if joint.status != "ok" else "",
-        f"only {frames} frames could be used, {config.least_frames} are asked" if frames < config.least_frames else "",
+        f"only {frames} frames could be used, {config.least_frames} are asked" if frames < config.least_frames else
+        f"only {places} places were seen, {config.least_frames} are asked: the robot stood still; let it drive"
+        if places < config.least_frames else "",
         *weak) if reason]
     sure = f"standard deviation {sigma[0]:.2f} deg, {100 * sigma[1]:.1f} cm from {frames} frames"
     if doubts:

@@ -19,7 +19,8 @@ class MonitorConfig:
     floor_deg: float = option(0.05, low=0.0, high=5.0)  # one sigma of what no number of frames averages out,
     floor_m: float = option(0.01, low=0.0, high=1.0)  # that of the reference itself with it
     alike: float = option(0.4, low=0.0, high=0.95)  # correlation of a frame's error with the next one's
-    least_frames: int = option(3, low=1, high=500)  # usable ones before anything is said
+    standing: float = option(0.7, low=0.0, high=0.95)  # share of the errors that frames of one place have in common
+    least_frames: int = option(3, low=1, high=500)  # usable ones, and places, before anything is said
     blind_after: int = option(20, low=1, high=10_000)  # frames in a row without a usable one before nothing is known
     calm: int = option(10, low=1, high=500)  # usable frames without suspicion before an alarm is taken back
     repair_frames: int = option(10, low=3, high=200)  # usable ones after the move that a repair rests on

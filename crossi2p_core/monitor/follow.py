@@ -16,6 +16,7 @@ from ..calibrate.frames import Read
 from ..calibrate.observability import sigmas
 from ..calibrate.run import Calibration, calibrate
 from ..errors import InputError
+from ..motion.standing import Places
 from ..registrar import Registrar
 from ..types import Prior, Registration, Sample
 from .evidence import Evidence, cannot_tell, evidence_of
@@ -69,13 +70,14 @@ class Follower:
         self.watch, self.policy = watch, policy
         self._registrar, self._config = registrar, config or CalibrateConfig()
         self._samples: deque[Sample] = deque(maxlen=MOST_FRAMES * watch.config.repair_frames)
+        self._places = Places(watch.config.window)
         self._wait = 0  # frames that show enough until a repair is tried again
         self._again_at = 0  # frames since the move at which a repair is made again; 0: never
         self._proposed = False
 
     def after(self, sample: Sample, found: Registration) -> Followed:
         """What follows from a frame that was registered from the calibration in use."""
-        evidence = evidence_of(sample.name, found, self.watch.T_in_use)
+        evidence = evidence_of(sample.name, found, self.watch.T_in_use, self._places.of(sample.cloud))
         if evidence.usable or evidence.misfit:
             self._samples.append(sample)
         return self._follow(evidence)

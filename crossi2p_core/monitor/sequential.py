@@ -18,6 +18,7 @@ from ..geometry.pose_covariance import at_most
 from .config import MonitorConfig
 from .doubts import most_doubt, pages_sum
 from .evidence import Evidence
+from .places import number, since
 
 Array = np.ndarray
 FAR = 3.5  # sigmas of six numbers from the mean beyond which a frame's say shrinks (Huber)
@@ -31,8 +32,9 @@ class Reading:
 
     score: the highest squared deviation in sigmas, over all beginnings. since: how many usable frames ago that one is,
     0 without any. xi: (6,) mean deviation since then, covariance: (6, 6) of it, the floor in it. usable: frames in the
-    window that tell something. bounds: (degrees, metres) within which the deviation over the whole window stays, 99 of
-    100 times; infinite without evidence. doubts: Page's sum of the doubts; doubted: usable frames since it was last 0.
+    window that tell something; places: from how many. bounds: (degrees, metres) within which the deviation over the
+    whole window stays, 99 of 100 times; infinite without evidence. doubts: Page's sum of the doubts; doubted: usable
+    frames since it was last 0.
     """
 
     score: float
@@ -40,6 +42,7 @@ class Reading:
     xi: Array
     covariance: Array
     usable: int
+    places: int
     bounds: tuple[float, float]
     doubts: float = 0.0
     doubted: int = 0
@@ -61,7 +64,7 @@ class SequentialTest:
     def __init__(self, config: MonitorConfig) -> None:
         self._lengths = [length for length in LENGTHS if length <= config.window]
         self._floor = np.diag([math.radians(config.floor_deg) ** 2] * 3 + [config.floor_m**2] * 3)
-        self._alike = config.alike
+        self._alike, self._standing, self._least = config.alike, config.standing, config.least_frames
         self._most_doubt = most_doubt(config.false_alarms)
         self.doubts, self._doubted = 0.0, 0
         self._kept: deque[Evidence] = deque(maxlen=config.window)
@@ -84,30 +87,37 @@ class SequentialTest:
     def take(self, evidence: Evidence) -> None:
         """Take a frame in, and say nothing."""
         if evidence.usable:
+            seen = evidence.place is not None and evidence.place in {each.place for each in self._kept}
             self._kept.append(evidence)
-            self.doubts = pages_sum(self.doubts, evidence.doubt, self._most_doubt)
+            if not seen:  # a place doubts once
+                self.doubts = pages_sum(self.doubts, evidence.doubt, self._most_doubt)
             self._doubted = self._doubted + 1 if self.doubts else 0
 
     def read(self) -> Reading:
         """The test as it stands."""
         count = len(self._kept)
         if not count:
-            return Reading(0.0, 0, np.zeros(6), np.full((6, 6), np.inf), 0, (math.inf, math.inf), self.doubts)
+            return Reading(0.0, 0, np.zeros(6), np.full((6, 6), np.inf), 0, 0, (math.inf, math.inf), self.doubts)
         xi, covariance = (np.array([part for part in parts]) for parts in zip(
             *((each.xi, each.covariance) for each in reversed(self._kept)), strict=True))
         information = np.linalg.inv(covariance)
+        place = number([each.place for each in reversed(self._kept)])
         # 1. the mean over the newest 3, 4, ... frames, and how far that is from nothing, in sigmas
         lengths = [length for length in self._lengths if length <= count] or [count]
-        means = [self._mean(xi[:length], information[:length]) for length in lengths]
-        scores = [float(mean @ np.linalg.solve(spread, mean)) for mean, spread in means]
+        told = {length: seen for length in {*lengths, count}
+                if (seen := since(length, xi, information, place, self._standing, self._least)) is not None}
+        means = {length: self._mean(*told[length]) for length in sorted(told)}
+        scores = {length: float(mean @ np.linalg.solve(spread, mean)) for length, (mean, spread) in means.items()
+                  if length in lengths}
         # 2. the beginning that explains most, and what the whole window leaves possible
-        best = int(np.argmax(scores))
-        whole = means[-1] if lengths[-1] == count else self._mean(xi, information)
-        return Reading(scores[best], lengths[best], *means[best], count, _bounds(*whole), self.doubts,
+        best = max(scores, key=scores.__getitem__, default=0)
+        mean, spread = means[best] if best else (np.zeros(6), np.full((6, 6), np.inf))
+        bounds = _bounds(*means[count]) if count in means else (math.inf, math.inf)
+        return Reading(scores.get(best, 0.0), best, mean, spread, count, len(np.unique(place)), bounds, self.doubts,
                        min(self._doubted, count))
 
     def _mean(self, xi: Array, information: Array) -> tuple[Array, Array]:
-        """(6,) robust mean of (n, 6) deviations with (n, 6, 6) information, and its (6, 6) covariance: frames resemble
+        """(6,) robust mean of (n, 6) deviations with (n, 6, 6) information, and its (6, 6) covariance: they resemble
         their neighbours, and share a floor."""
         mean = np.median(xi, axis=0)
         for _ in range(ITERATIONS):

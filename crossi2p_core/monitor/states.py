@@ -88,7 +88,7 @@ def next_standing(before: Standing, reading: Reading, evidence: Evidence, config
 
 def _follow(state: State, alarm: bool, suspicious: bool, calm: int, reading: Reading, config: MonitorConfig) -> State:
     """An alarm stays until so many calm frames; suspicion goes with what raised it."""
-    within = reading.usable >= config.least_frames and _within(reading, config)
+    within = reading.places >= config.least_frames and _within(reading, config)
     if alarm:
         return State.DECALIBRATED
     if state is State.DECALIBRATED:

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..geometry import se3
 from .config import MonitorConfig
 from .evidence import Evidence
+from .places import number
 from .sequential import Reading, SequentialTest
 from .states import Standing, State, is_measured, next_standing
 
@@ -99,8 +100,8 @@ class Watch:
         return {"format": FORMAT, "T_cam_lidar": self.T_in_use.tolist(), "frames": self.frames,
                 "state": self.standing.state.value, "calm": self.standing.calm, "blind": self.standing.blind,
                 "misfits": self.standing.misfits, "doubts": self._test.doubts,
-                "evidence": [{"name": each.name, "xi": _plain(each.xi), "covariance": _plain(each.covariance)}
-                             for each in self._test.kept]}
+                "evidence": [{"name": each.name, "xi": _plain(each.xi), "covariance": _plain(each.covariance),
+                              "place": each.place} for each in self._test.kept]}
 
     @classmethod
     def from_dict(cls, told: Any, config: MonitorConfig | None = None) -> Watch:
@@ -112,8 +113,9 @@ class Watch:
             watch.frames = _count(told, "frames")
             counts = (_count(told, name) for name in ("calm", "blind", "misfits"))
             watch.standing = Standing(State(told["state"]), *counts)
-            for each in told["evidence"]:
-                watch._test.take(_evidence(each))
+            places = [_place(each) for each in told["evidence"]]
+            for each, place, kept in zip(told["evidence"], places, number(places), strict=True):
+                watch._test.take(_evidence(each, None if place is None else -1 - int(kept)))  # new ones: from 0 up
             watch._test.doubts = _doubts(told["doubts"])
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"the state of the watch is damaged ({type(error).__name__}: {error}); remove the file, "
@@ -140,13 +142,20 @@ def _doubts(told: Any) -> float:
     return doubts
 
 
-def _evidence(told: Mapping[str, Any]) -> Evidence:
+def _place(told: Mapping[str, Any]) -> int | None:
+    place = told.get("place")  # the files of former versions have none
+    if place is not None and not isinstance(place, int):
+        raise ValueError("place must be a whole number")
+    return place
+
+
+def _evidence(told: Mapping[str, Any], place: int | None) -> Evidence:
     xi, covariance = (np.array(told[name], dtype=np.float64) for name in ("xi", "covariance"))
     if xi.shape != (6,) or covariance.shape != (6, 6) or not np.isfinite(xi).all():
         raise ValueError("a frame's evidence has the wrong shape")
     if not np.isfinite(covariance).all() or np.linalg.eigvalsh(covariance).min() <= 0:
         raise ValueError("a frame's covariance is none")
-    return Evidence(str(told["name"]), xi, covariance)
+    return Evidence(str(told["name"]), xi, covariance, place=place)
 
 
 def _in_words(said: Said, standing: Standing, evidence: Evidence, config: MonitorConfig) -> str:
@@ -166,4 +175,7 @@ def _in_words(said: Said, standing: Standing, evidence: Evidence, config: Monito
         return f"cannot tell: {standing.blind} frames in a row say nothing; the last: {evidence.reason}"
     if reading.usable < config.least_frames:
         return f"cannot tell yet: {reading.usable} of {config.least_frames} usable frames"
+    if reading.places < config.least_frames:
+        return (f"cannot tell: the robot stands still, and {reading.usable} frames show {reading.places} of "
+                f"{config.least_frames} places")
     return f"cannot tell yet: {within}, and {config.least_deg:g} deg and {100 * config.least_m:g} cm are asked"
