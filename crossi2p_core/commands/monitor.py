@@ -182,7 +182,8 @@ def _row(name: str, followed: Followed) -> dict[str, Any]:
     return {"name": name, "state": followed.state.value, "words": followed.words, "score": said.reading.score,
             "usable_frames": said.reading.usable, "places": said.reading.places, "since": said.since,
             "turned_deg": said.moved[0], "shifted_m": said.moved[1], "within_deg": said.reading.bounds[0],
-            "within_m": said.reading.bounds[1], "repair": None if repair is None else {"applied": repair.applied, "words": repair.words,
+            "within_m": said.reading.bounds[1],
+            "repair": None if repair is None else {"applied": repair.applied, "words": repair.words,
                                                    "T_cam_lidar": repair.found.T_cam_lidar},
             "no_repair": followed.failed or None}
 
