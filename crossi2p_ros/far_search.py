@@ -16,28 +16,30 @@ APART_S = CalibrateConfig.apart_s  # pairs nearer in time have seen the same, an
 
 
 class Misfits:
-    """The newest pairs that show enough and fit nowhere, apart in time: up to `wanted`."""
+    """The newest pairs that show enough and fit nowhere, each of another place: up to `wanted`."""
 
     def __init__(self, wanted: int) -> None:
         self._wanted = wanted
-        self._samples: deque[Sample] = deque(maxlen=wanted)
+        self._kept: deque[tuple[Sample, int | None]] = deque(maxlen=wanted)
 
-    def add(self, sample: Sample) -> None:
-        """One more, unless it saw what the one before it saw."""
-        before = self._samples[-1].stamp_cloud if self._samples else None
+    def add(self, sample: Sample, place: int | None) -> None:
+        """One more, unless it saw what another one saw; place: a number, None where nobody knows."""
+        if place is not None and any(place == other for _, other in self._kept):
+            return
+        before = self._kept[-1][0].stamp_cloud if self._kept else None
         if before is None or sample.stamp_cloud is None or not 0 <= sample.stamp_cloud - before < APART_S:
-            self._samples.append(sample)
+            self._kept.append((sample, place))
 
     def clear(self) -> None:
         """What has been seen so far says nothing any more."""
-        self._samples.clear()
+        self._kept.clear()
 
     def take(self) -> list[Sample]:
         """All of them, once there are as many as wanted, and then they are gone: no two searches go by the same."""
-        if len(self._samples) < self._wanted:
+        if len(self._kept) < self._wanted:
             return []
-        taken = list(self._samples)
-        self._samples.clear()
+        taken = [sample for sample, _ in self._kept]
+        self._kept.clear()
         return taken
 
 

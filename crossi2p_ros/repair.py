@@ -83,7 +83,7 @@ class Repair:
         if evidence.usable:
             self._misfits.clear()
         elif evidence.misfit:
-            self._misfits.add(sample)
+            self._misfits.add(sample, evidence.place)
 
     def samples_to_search(self) -> list[Sample]:
         """Those that fit nowhere, once they are enough for a search from scratch and one is wanted; else none."""

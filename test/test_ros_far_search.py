@@ -22,9 +22,9 @@ def at(second: float) -> Sample:
 def test_pairs_that_saw_the_same_count_once() -> None:
     misfits = Misfits(3)
     for second in (0.0, 0.1, 0.2, APART_S, 0.8):
-        misfits.add(at(second))
+        misfits.add(at(second), None)
     assert misfits.take() == []
-    misfits.add(at(1.1))
+    misfits.add(at(1.1), None)
     assert [sample.name for sample in misfits.take()] == ["0", "0.5", "1.1"]
     assert misfits.take() == []
 
@@ -32,5 +32,14 @@ def test_pairs_that_saw_the_same_count_once() -> None:
 def test_the_newest_are_kept_also_after_time_has_jumped_back() -> None:
     misfits = Misfits(2)
     for second in (5.0, 6.0, 7.0, 1.0):
-        misfits.add(at(second))
+        misfits.add(at(second), None)
     assert [sample.name for sample in misfits.take()] == ["7", "1"]
+
+
+def test_a_robot_that_stands_still_shows_one_place_and_is_waited_for() -> None:
+    misfits = Misfits(2)
+    for second in range(20):
+        misfits.add(at(second), 7)
+    assert misfits.take() == []
+    misfits.add(at(30.0), 8)
+    assert [sample.name for sample in misfits.take()] == ["0", "30"]

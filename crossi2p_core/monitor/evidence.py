@@ -41,7 +41,7 @@ def evidence_of(name: str, found: Registration, T_in_use: Array, place: int | No
     the truth is farther off than was searched, or the picture is bad."""
     covariance = np.asarray(found.covariance, dtype=np.float64)
     if not found.convincing or not np.isfinite(covariance).all() or np.linalg.eigvalsh(covariance).min() <= 0:
-        return Evidence(name, None, None, found.reason, misfit=math.isfinite(found.cost_after))
+        return Evidence(name, None, None, found.reason, misfit=math.isfinite(found.cost_after), place=place)
     xi = se3.log_se3(found.T_cam_lidar @ se3.inverse(np.asarray(T_in_use)))
     wider = 1.0 if found.status == "ok" else UNSURE
     return Evidence(name, xi, wider * covariance, found.reason, float(found.doubt_before), place=place)
