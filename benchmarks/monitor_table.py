@@ -18,7 +18,7 @@ LEVELS = ((0.0, 0.0), (0.25, 0.0), (0.5, 0.0), (1.0, 0.0), (2.0, 0.0), (0.0, 0.0
 TOGETHER = 20  # frames that are off in the same direction
 WINDOWS = (1, 5, 10, 20)
 LEAST_WINDOWS = 5  # of either kind; an area from fewer says nothing
-STANDING = 0.3  # sigmas by which frames of a robot that stands still differ
+STANDING = 0.55  # sigmas by which frames of a robot that stands still are taken to differ
 RUNS, RUN_FRAMES, BEFORE, MOST = 4, 10_000, 30, 100  # drives, frames of each; frames before a move, and after it
 Frames = dict[tuple[str, int], dict[int, Evidence]]  # by source and number of the level, then by frame
 Group = tuple[str, list[str]]  # a name, and the sources in it
@@ -85,28 +85,25 @@ def standing(frames: Frames, groups: list[Group]) -> Iterator[str]:
     for name, sources in groups:
         usable = _usable(frames, sources, 0)
         if usable:
-            alarms, naive = ([_parked(each, place) < MOST for each in usable] for place in (0, None))
-            delays = [delay for i, each in enumerate(usable) if (delay := _parked(each, 0, i)) < MOST]
-            words = f"{np.median(delays):.0f}" if delays else "-"
-            yield f"| {name} | {len(usable)} | {sum(alarms)} | {sum(naive)} | {len(delays)} | {words} |"
+            alarms, naive = (sum(_parked(each, place, None) is not None for each in usable) for place in (0, None))
+            delays = [_parked(each, 0, i) for i, each in enumerate(usable)]
+            noticed = [delay for delay in delays if delay is not None and delay > 0]
+            words = f"{np.median(noticed):.0f}" if noticed else "-"
+            yield f"| {name} | {len(usable)} | {alarms} | {naive} | {len(noticed)} | {words} |"
 
 
-def _parked(at: Evidence, place: int | None, knock: int | None = None) -> int:
-    """Frames until the alarm, counted from the knock where there is one, MOST where there is none.
-
-    What frames of one place do not have in common is taken for 0.3 of their sigma.
-    """
+def _parked(at: Evidence, place: int | None, knock: int | None) -> int | None:
+    """Frames until the first alarm, counted from the knock where there is one (0 or less: before it), None where there
+    is none."""
     assert at.xi is not None and at.covariance is not None
     rng, watch = np.random.default_rng(0), Watch(np.eye(4))
-    spread = STANDING * np.linalg.cholesky(at.covariance)
-    moves = [np.zeros(6)] * MOST
-    if knock is not None:
-        moves = [np.zeros(6)] * BEFORE + [random_knock(1.0, 0.0, np.random.default_rng(knock))] * MOST
-    for number, move in enumerate(moves):
-        xi = at.xi + move + spread @ rng.normal(size=6)
+    spread, before = STANDING * np.linalg.cholesky(at.covariance), 0 if knock is None else BEFORE
+    move = np.zeros(6) if knock is None else random_knock(1.0, 0.0, np.random.default_rng(knock))
+    for number in range(before + MOST):
+        xi = at.xi + (number >= before) * move + spread @ rng.normal(size=6)
         if watch.observe(replace(at, xi=xi, place=place)).state is State.DECALIBRATED:
-            return number + 1 - (0 if knock is None else BEFORE)
-    return MOST
+            return number + 1 - before
+    return None
 
 
 def _statistics(frames: Frames, sources: list[str], level: int, window: int) -> list[float]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from crossi2p_core.calibrate.config import CalibrateConfig
 from crossi2p_core.calibrate.frames import Read
 from crossi2p_core.calibrate.run import calibrate
+from crossi2p_core.errors import InputError
 from crossi2p_core.registrar import Registrar
 from crossi2p_core.types import Registration, Sample
 
@@ -43,11 +46,20 @@ class Misfits:
         return taken
 
 
-def search_from_scratch(samples: Sequence[Sample], registrar: Registrar) -> Registration:
+def search_from_scratch(samples: Sequence[Sample], reference: np.ndarray, registrar: Registrar,
+                        wanted: Callable[[], bool]) -> Registration:
     """Where the camera is, by these together, as `crossi2p calibrate --from-scratch` finds it.
 
-    Raises InputError where the network has no answer, or none of them can be registered.
+    A search that finds nothing has failed, and says why; its extrinsic is the reference (4, 4) then. wanted: asked now
+    and then; a search that nobody wants any more ends.
     """
-    found = calibrate(Read(tuple(samples), ()), None, registrar, CalibrateConfig(), lambda *_: None)
+    def advance(*_: object) -> None:
+        if not wanted():
+            raise InputError("the search was broken off")
+
+    try:
+        found = calibrate(Read(tuple(samples), ()), None, registrar, CalibrateConfig(), advance)
+    except InputError as error:
+        return Registration(reference, np.full((6, 6), np.inf), "failed", f"from scratch: {error}")
     return replace(found.joint, T_cam_lidar=found.T_cam_lidar, covariance=found.covariance,
                    status=found.verdict.status, reason=f"from scratch: {found.verdict.reason}")

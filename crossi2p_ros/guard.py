@@ -12,7 +12,7 @@ from crossi2p_core.monitor.evidence import Evidence, cannot_tell, evidence_of
 from crossi2p_core.monitor.state_file import SAME
 from crossi2p_core.monitor.states import State
 from crossi2p_core.monitor.watch import Seen, Watch
-from crossi2p_core.motion.standing import Places
+from crossi2p_core.motion.standing import Places, view_of
 from crossi2p_core.types import Sample
 
 from .outcome import Outcome
@@ -74,11 +74,13 @@ class Guard:
             self._blind_at = stamp
             return self._take(cannot_tell(str(stamp / 1e9), reason), self._watch)
 
-    def lost(self) -> list[Sample]:
-        """Once nothing fits near the reference any more: samples enough to look for the camera in from scratch, where a
-        repair is wanted, each handed out once; else none."""
+    def lost(self, frames: Frames, reference: np.ndarray) -> list[Sample]:
+        """Once nothing fits near this reference (4, 4) of these sensors any more: samples enough to look for the camera
+        in from scratch, where a repair is wanted, each handed out once; else none."""
         with self._lock:
             if self._watch is None or not self._watch.standing.lost:
+                return []
+            if self._frames != frames or not _same(reference, self._watch.T_in_use):
                 return []
             samples = self._repair.samples_to_search()
             self.searches += bool(samples)
@@ -164,6 +166,7 @@ class Guard:
         """With other sensors everything begins anew."""
         self._repair.forget()
         self._watch, self._frames, self._instead_of, self._untried = watch, frames, None, False
+        self._places = Places(self._settings().monitor_window)
 
     def _take_up(self, outcome: Outcome) -> list[str]:
         """Go on where the last run ended, if the file is of this reference, or of what was repaired instead of it."""
@@ -171,10 +174,10 @@ class Guard:
         if kept is None:
             return log
         if _same(outcome.reference, kept.watch.T_in_use):
-            self._watch, self._instead_of = kept.watch, kept.instead_of
+            self._go_on(kept)
             return [f"the watch goes on: {kept.watch.state.value}, after {kept.watch.frames} answers"]
         if _same(outcome.reference, kept.instead_of) and self._settings().repair_policy == "apply":
-            self._watch, self._instead_of = kept.watch, kept.instead_of
+            self._go_on(kept)
             self._put_to_use(in_use_before(outcome, kept.watch.T_in_use, self._settings().save_path)[0])
             return ["goes on with the calibration that was repaired before; ~/reset takes it back "
                     f"({self._memory.path})"]
@@ -192,9 +195,15 @@ class Guard:
         before, saved = in_use_before(outcome, kept.watch.T_in_use, self._settings().save_path)
         if not saved:
             return []
-        self._watch, self._instead_of, self._untried = kept.watch, kept.instead_of, True
+        self._go_on(kept)
+        self._untried = True
         self._put_to_use(before)
         return [f"goes on with the calibration that was found before; ~/reset looks for it anew ({self._memory.path})"]
+
+    def _go_on(self, kept: Kept) -> None:
+        """With what a file has kept; the robot may not have moved since."""
+        self._watch, self._instead_of = kept.watch, kept.instead_of
+        self._places = Places(self._settings().monitor_window, kept.watch.newest_place)
 
     def _observe(self, outcome: Outcome, watch: Watch) -> list[str]:
         """One answer more, unless it rests on pairs that have told already."""
@@ -204,7 +213,7 @@ class Guard:
             return []
         self._told_until = outcome.stamp
         assert outcome.reference is not None
-        place = self._places.of(outcome.sample.cloud)
+        place = self._places.of(view_of(outcome.sample.cloud, outcome.sample.camera, watch.T_in_use))
         evidence = evidence_of(outcome.sample.name, outcome.registration, outcome.reference, place)
         self._untried &= not evidence.usable
         self._repair.note(evidence, outcome.sample)

@@ -36,6 +36,7 @@ from .report import Snapshot
 from .ros_compat import describe
 from .ros_compat.tf2 import Buffer, TransformException, TransformListener
 from .services import Services
+from .watch_file import Frames
 from .worker import Worker
 
 NAME = "register_node"
@@ -172,9 +173,9 @@ class RegisterNode(LifecycleNode):
         if self.outputs is not None:
             self.outputs.use(outcome)
 
-    def _lost(self) -> list[Sample]:
+    def _lost(self, frames: Frames, reference: np.ndarray) -> list[Sample]:
         """Pairs in which the camera is to be looked for from scratch now."""
-        samples = self.guard.lost()
+        samples = self.guard.lost(frames, reference)
         if samples:
             self.get_logger().info(f"looking for the camera from scratch in {len(samples)} pairs that fit nowhere")
         return samples

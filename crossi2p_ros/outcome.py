@@ -17,7 +17,8 @@ class Outcome:
     reference: (4, 4) T_cam_lidar that it started from; None: from nowhere. sample: the newest that took part. stamp:
     ns, of its cloud. apart: seconds between image and cloud. latency: seconds from the arrival of the pair to the
     answer. finished: steady seconds. seconds: per stage. oldest: ns, stamp of the oldest pair that took part.
-    searched: of how many earlier pairs the registration is, that fitted nowhere, from scratch; 0 as a rule.
+    searched: of how many earlier pairs, that fitted nowhere, the registration is, from scratch, instead of the newest;
+    0 as a rule.
     """
 
     registration: Registration

@@ -17,6 +17,10 @@ from .messages.sample import sample_from_messages
 from .outcome import Outcome
 from .parameters import Settings
 from .prior import Reference
+from .watch_file import Frames
+
+Lost = Callable[[Frames, np.ndarray], Sequence[Sample]]
+"""Samples that fit nowhere near a reference of these sensors, in which to look for the camera; none as a rule."""
 
 
 class NoStart(InputError):
@@ -27,9 +31,8 @@ class PairRegistration:
     """Registers pairs from what counts as known, or from scratch where that has been lost."""
 
     def __init__(self, registrar: Registrar, settings: Callable[[], Settings], reference: Reference,
-                 lost: Callable[[], Sequence[Sample]]) -> None:
-        """lost: samples that fit nowhere near the reference, in which to look for the camera from scratch now; as a
-        rule there are none. It is not asked where there is no network."""
+                 lost: Lost) -> None:
+        """lost is not asked where there is no network."""
         self._registrar, self._settings, self._reference, self._lost = registrar, settings, reference, lost
 
     def sample_of(self, pair: Pair) -> Sample:
@@ -40,8 +43,10 @@ class PairRegistration:
                                     info_topic=settings.info_topic, cloud_topic=settings.cloud_topic,
                                     rectified=rectified)
 
-    def register(self, pairs: Sequence[Pair], samples: Sequence[Sample], converted: float) -> Outcome:
-        """The outcome of pairs and their samples, oldest first; converted: seconds that those took.
+    def register(self, pairs: Sequence[Pair], samples: Sequence[Sample], converted: float,
+                 searching: Callable[[], bool]) -> Outcome:
+        """The outcome of pairs and their samples, oldest first; converted: seconds that those took. searching: whether
+        a search from scratch may take their place, and go on.
 
         Raises InputError for what cannot be used, and NoStart.
         """
@@ -50,9 +55,12 @@ class PairRegistration:
         lidar_frame, camera_frame = self._frames(newest)
         reference = self._known(lidar_frame, camera_frame, newest.stamp)
         # 2. from there, or from scratch where that is far off
-        lost = self._lost() if reference is not None and self._registrar.has_network else ()
+        lost: Sequence[Sample] = ()
+        if reference is not None and self._registrar.has_network and searching():
+            lost = self._lost((lidar_frame, camera_frame), reference)
         if lost:
-            found = search_from_scratch(lost, self._registrar)
+            assert reference is not None
+            found = search_from_scratch(lost, reference, self._registrar, searching)
         else:
             prior = None if reference is None else Prior(reference, settings.prior_max_deg, settings.prior_max_m)
             found = self._registrar.register_joint(samples, prior)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from threading import Condition, Thread
@@ -16,7 +16,7 @@ from crossi2p_core.types import Sample
 from .inputs import Pair
 from .ledger import Ledger
 from .outcome import Outcome
-from .pair_registration import NoStart, PairRegistration
+from .pair_registration import Lost, NoStart, PairRegistration
 from .parameters import Settings
 from .prior import Reference
 
@@ -42,7 +42,7 @@ class Worker:
     def __init__(self, registrar: Registrar, settings: Callable[[], Settings], reference: Reference, ledger: Ledger, *,
                  gate: Callable[[Pair], str], publish: Callable[[Outcome], None],
                  pass_over: Callable[[str, int], None], idle: Callable[[], None],
-                 complain: Callable[[str], None], lost: Callable[[], Sequence[Sample]] = tuple) -> None:
+                 complain: Callable[[str], None], lost: Lost = lambda *_: ()) -> None:
         """gate: why a pair is passed over, or empty. publish: takes outcomes. pass_over: takes why a pair has none, and
         its stamp (ns). idle: called when there is nothing to do. complain: logs what must not happen. lost: see
         `PairRegistration`."""
@@ -240,7 +240,9 @@ class Worker:
                         self._window = [other for other in self._window if other is not each]
                     raise
         samples = [each.sample for each in window if each.sample is not None]
-        return self._registration.register([each.pair for each in window], samples, time.perf_counter() - begin)
+        this_round = self._round
+        return self._registration.register([each.pair for each in window], samples, time.perf_counter() - begin,
+                                           lambda: not self._asking and self._round == this_round)
 
     def _warm_up(self) -> None:
         try:

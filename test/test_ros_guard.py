@@ -266,21 +266,28 @@ def searched(node: Node, degrees: float, status: str = "ok", count: int = 10) ->
                                             node.clock, 0.0, 0.5, 0.0, {}, node.clock, count))
 
 
+def lost(node: Node, camera: str = "camera", degrees: float | None = None) -> list[Sample]:
+    """What the worker is given to look at from scratch, for a pair of this camera and the reference of now."""
+    start = node.reference.find("lidar", camera, 0)
+    known = turned(0.0 if degrees is None else degrees) if start is None else start
+    return node.guard.lost(("lidar", camera), known)
+
+
 @pytest.mark.parametrize("policy", ["report", "propose", "apply"])
 def test_where_nothing_fits_any_more_the_camera_is_looked_for_from_scratch(tmp_path: Path, policy: str) -> None:
     node = Node(tmp_path, policy)
     node.hear(0.0, 10)
     node.hear(15.0, 9, fits=False)
-    assert not node.guard.lost()  # nine may be an accident
+    assert not lost(node)  # nine may be an accident
     node.hear(15.0, fits=False)
-    assert node.guard.state == "suspect" and len(node.guard.lost()) == (0 if policy == "report" else 10)
-    assert not node.guard.lost() and node.guard.searches == (policy != "report")  # none is looked at twice
+    assert node.guard.state == "suspect" and len(lost(node)) == (0 if policy == "report" else 10)
+    assert not lost(node) and node.guard.searches == (policy != "report")  # none is looked at twice
     searched(node, 15.0)
     assert node.guard.repairs == (policy == "apply") and (node.guard.proposed is not None) == (policy == "propose")
     if policy == "propose":
         assert "proposed: the reference is 15.00 deg and 0.0 cm off, as 10 pairs together say" in node.log[-1]
         node.hear(15.0, 30, fits=False)
-        assert not node.guard.lost()  # it waits for the operator
+        assert not lost(node)  # it waits for the operator
     if policy == "apply":
         assert "repaired: the reference was 15.00 deg and 0.0 cm off, as 10 pairs together say" in node.log[-2]
         assert se3.rotation_error_deg(read_calibration(tmp_path / "extrinsic.yaml"), turned(15.0)) < 1e-6
@@ -294,13 +301,13 @@ def test_a_search_that_finds_nothing_to_repair_says_so_and_is_made_again(tmp_pat
     node = Node(tmp_path)
     node.hear(0.0, 10)
     node.hear(15.0, 10, fits=False)
-    assert node.guard.lost()
+    assert lost(node)
     searched(node, degrees, status)
     assert node.guard.repairs == 0 and "10 pairs together, looked at from scratch, lead to no repair" in node.log[-1]
     node.hear(15.0, 9, fits=False)
-    assert not node.guard.lost()
+    assert not lost(node)
     node.hear(15.0, fits=False)
-    assert len(node.guard.lost()) == 10 and node.guard.searches == 2
+    assert len(lost(node)) == 10 and node.guard.searches == 2
 
 
 def test_what_fitted_nowhere_counts_no_more_once_something_fits_or_the_reference_is_another(tmp_path: Path) -> None:
@@ -308,8 +315,9 @@ def test_what_fitted_nowhere_counts_no_more_once_something_fits_or_the_reference
     node.hear(0.0, 10)
     node.hear(15.0, 10, fits=False)
     node.hear(0.0)
-    assert not node.guard.lost()
+    assert not lost(node)
     node.hear(15.0, 10, fits=False)
+    assert not lost(node, "other camera") and not lost(node, degrees=15.0)  # of which nothing is known yet
     node.prior = 15.0  # an operator has corrected what the source says
     node.hear(15.0)
-    assert not node.guard.lost() and node.guard.state == "unknown"
+    assert not lost(node) and node.guard.state == "unknown"

@@ -25,11 +25,11 @@ class Place:
     view: View | None = None
 
     @classmethod
-    def of(cls, sample: Sample) -> Place:
-        """Of the scan."""
+    def of(cls, sample: Sample, T_cam_lidar: Array) -> Place:
+        """Of the scan; T_cam_lidar (4, 4) to some degrees."""
         if sample.T_world_lidar is not None:
             return cls(np.asarray(sample.T_world_lidar)[:3, 3], sample.stamp_cloud)
-        return cls(None, sample.stamp_cloud, view_of(sample.cloud))
+        return cls(None, sample.stamp_cloud, view_of(sample.cloud, sample.camera, T_cam_lidar))
 
     def is_beside(self, other: Place, config: CalibrateConfig) -> bool:
         """So near in place, or, where that is not known, in time, that both saw the same things."""
@@ -55,33 +55,33 @@ def choose(information: Array, places: Sequence[Place], config: CalibrateConfig)
     scale = 1.0 / np.sqrt(np.einsum("nii->i", information).clip(min=1e-300))  # units drop out
     scaled = information * scale[:, None] * scale[None, :] * len(information)
     total, chosen = 1e-3 * np.eye(6), list[int]()
-    left = list(range(len(information)))
+    left, beside = list(range(len(information))), np.zeros(len(information))  # chosen ones beside each
     while left and len(chosen) < config.frames:
-        gains = [np.linalg.slogdet(total + scaled[i] / (1 + _beside(i, chosen, places, config)))[1] for i in left]
+        gains = [np.linalg.slogdet(total + scaled[i] / (1 + beside[i]))[1] for i in left]
         best = left.pop(int(np.argmax(gains)))
-        total = total + scaled[best] / (1 + _beside(best, chosen, places, config))
+        total = total + scaled[best] / (1 + beside[best])
         chosen.append(best)
+        beside[left] += [places[i].is_beside(places[best], config) for i in left]
     return chosen
 
 
 def apart(places: Sequence[Place], config: CalibrateConfig) -> int:
     """How many of the frames saw things of their own: those beside another one count once."""
-    return _counted(places, lambda one, other: one.is_beside(other, config))
+    return len(_gathered(places, lambda one, other: one.is_beside(other, config)))
 
 
-def stops(places: Sequence[Place]) -> int:
-    """How many there are when all frames of a robot that stands still count as one."""
-    return _counted(places, Place.is_where)
+def stops(places: Sequence[Place]) -> list[int]:
+    """How many frames were taken at each place where the robot stood; one where it drove."""
+    return _gathered(places, Place.is_where)
 
 
-def _counted(places: Sequence[Place], same: Callable[[Place, Place], bool]) -> int:
-    counted = list[Place]()
+def _gathered(places: Sequence[Place], same: Callable[[Place, Place], bool]) -> list[int]:
+    firsts, counts = list[Place](), list[int]()
     for place in places:
-        if not any(same(place, other) for other in counted):
-            counted.append(place)
-    return len(counted)
-
-
-def _beside(frame: int, chosen: Sequence[int], places: Sequence[Place], config: CalibrateConfig) -> int:
-    """How many of the chosen frames were taken beside a frame."""
-    return sum(places[frame].is_beside(places[i], config) for i in chosen)
+        group = next((k for k, first in enumerate(firsts) if same(place, first)), None)
+        if group is None:
+            firsts.append(place)
+            counts.append(1)
+        else:
+            counts[group] += 1
+    return counts

@@ -71,7 +71,7 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     agreement, samples = seen.agreement, [seen.samples[i] for i in seen.which]
     # 3. those that together tell most, jointly
     weighted = np.linalg.inv(seen.covariances) * agreement.weights[:, None, None]
-    places = [Place.of(sample) for sample in samples]
+    places = [Place.of(sample, agreement.T) for sample in samples]
     chosen = choose(weighted, places, config)
     places = [places[i] for i in chosen]
     used = [samples[i] for i in chosen]
@@ -87,7 +87,7 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     covariance, weak = _with_clocks(covariance, joint.T_cam_lidar, offset, twists, config)
     way = moved(prior, joint.T_cam_lidar, covariance)
     sigma = sigmas(covariance, joint.T_cam_lidar)
-    verdict = judge(joint, sigma, len(used), stops(places), weak, start.doubt, way, config)
+    verdict = judge(joint, sigma, len(used), len(stops(places)), weak, start.doubt, way, config)
     looked = (*seen.looked, *read.unused)
     return Calibration(joint.T_cam_lidar, covariance, verdict, prior, way, looked, agreement,
                        tuple(used), joint, cross, weak, offset)
@@ -122,7 +122,8 @@ def _covariance(joint: Registration, cross: CrossValidation | None, places: Sequ
                 config: CalibrateConfig) -> Array:
     """(6, 6) of the joint answer, clocks and what all frames share aside."""
     covariance = joint.covariance if cross is None else widened(joint.covariance, cross.covariance)
-    repeated = len(places) / stops(places)  # the joint covariance takes frames for independent
+    # it takes frames for independent; those of one stop, m of n, err alike: the variance of the mean is sum(m^2) / n^2
+    repeated = sum(count**2 for count in stops(places)) / len(places)
     return covariance * repeated * few_places(apart(places, config))
 
 

@@ -23,9 +23,9 @@ class Verdict:
     start: str
 
 
-def judge(joint: Registration, sigma: tuple[float, float], frames: int, places: int, weak: Sequence[str], doubt: str,
+def judge(joint: Registration, sigma: tuple[float, float], frames: int, stops: int, weak: Sequence[str], doubt: str,
           way: Moved, config: CalibrateConfig) -> Verdict:
-    """sigma: (degrees, metres) of the answer. places: frames of a robot that stood still count once. doubt: of the
+    """sigma: (degrees, metres) of the answer. stops: frames of a robot that stood still count once. doubt: of the
     start, where that was not given. way: from the start to the answer."""
     if joint.status == "failed":
         return Verdict("failed", joint.reason, "unknown")
@@ -33,8 +33,8 @@ def judge(joint: Registration, sigma: tuple[float, float], frames: int, places: 
         doubt,
         joint.reason if joint.status != "ok" else "",
         f"only {frames} frames could be used, {config.least_frames} are asked" if frames < config.least_frames else
-        f"only {places} places were seen, {config.least_frames} are asked: the robot stood still; let it drive"
-        if places < config.least_frames else "",
+        f"only {stops} places were seen, {config.least_frames} are asked: the robot stood still; let it drive"
+        if stops < config.least_frames else "",
         *weak) if reason]
     sure = f"standard deviation {sigma[0]:.2f} deg, {100 * sigma[1]:.1f} cm from {frames} frames"
     if doubts:

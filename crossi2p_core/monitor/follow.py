@@ -16,7 +16,7 @@ from ..calibrate.frames import Read
 from ..calibrate.observability import sigmas
 from ..calibrate.run import Calibration, calibrate
 from ..errors import InputError
-from ..motion.standing import Places
+from ..motion.standing import Places, view_of
 from ..registrar import Registrar
 from ..types import Prior, Registration, Sample
 from .evidence import Evidence, cannot_tell, evidence_of
@@ -70,16 +70,20 @@ class Follower:
         self.watch, self.policy = watch, policy
         self._registrar, self._config = registrar, config or CalibrateConfig()
         self._samples: deque[Sample] = deque(maxlen=MOST_FRAMES * watch.config.repair_frames)
-        self._places = Places(watch.config.window)
+        self._places = Places(watch.config.window, watch.newest_place)
+        self._place_of: dict[str, int] = {}  # by the names of frames
         self._wait = 0  # frames that show enough until a repair is tried again
         self._again_at = 0  # frames since the move at which a repair is made again; 0: never
         self._proposed = False
 
     def after(self, sample: Sample, found: Registration) -> Followed:
         """What follows from a frame that was registered from the calibration in use."""
-        evidence = evidence_of(sample.name, found, self.watch.T_in_use, self._places.of(sample.cloud))
+        place = self._places.of(view_of(sample.cloud, sample.camera, self.watch.T_in_use))
+        evidence = evidence_of(sample.name, found, self.watch.T_in_use, place)
         if evidence.usable or evidence.misfit:
             self._samples.append(sample)
+            self._place_of[sample.name] = place
+            self._place_of = {kept.name: self._place_of[kept.name] for kept in self._samples}
         return self._follow(evidence)
 
     def without(self, name: str, reason: str) -> Followed:
@@ -105,6 +109,8 @@ class Follower:
         tells = evidence.usable or self.watch.standing.lost  # a frame that fits nowhere may be the first after a move
         if not tells or not (again or off) or len(samples) < self.watch.config.repair_frames:
             return Followed(said)
+        if len({self._place_of[sample.name] for sample in samples}) < self._config.least_frames:
+            return Followed(said)  # the robot stands still: these frames together are no surer than one
         if self.policy == "report" or self._proposed or self._wait > 0:
             return Followed(said)
         # 2. what these frames say together

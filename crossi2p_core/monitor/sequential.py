@@ -100,21 +100,19 @@ class SequentialTest:
             return Reading(0.0, 0, np.zeros(6), np.full((6, 6), np.inf), 0, 0, (math.inf, math.inf), self.doubts)
         xi, covariance = (np.array([part for part in parts]) for parts in zip(
             *((each.xi, each.covariance) for each in reversed(self._kept)), strict=True))
-        information = np.linalg.inv(covariance)
         place = number([each.place for each in reversed(self._kept)])
         # 1. the mean over the newest 3, 4, ... frames, and how far that is from nothing, in sigmas
         lengths = [length for length in self._lengths if length <= count] or [count]
-        told = {length: seen for length in {*lengths, count}
-                if (seen := since(length, xi, information, place, self._standing, self._least)) is not None}
-        means = {length: self._mean(*told[length]) for length in sorted(told)}
-        scores = {length: float(mean @ np.linalg.solve(spread, mean)) for length, (mean, spread) in means.items()
-                  if length in lengths}
+        means = {length: self._mean(*told) for length in lengths
+                 if (told := since(length, xi, covariance, place, self._standing, self._least)) is not None}
+        scores = {length: float(mean @ np.linalg.solve(spread, mean)) for length, (mean, spread) in means.items()}
         # 2. the beginning that explains most, and what the whole window leaves possible
         best = max(scores, key=scores.__getitem__, default=0)
-        mean, spread = means[best] if best else (np.zeros(6), np.full((6, 6), np.inf))
-        bounds = _bounds(*means[count]) if count in means else (math.inf, math.inf)
-        return Reading(scores.get(best, 0.0), best, mean, spread, count, len(np.unique(place)), bounds, self.doubts,
-                       min(self._doubted, count))
+        mean, spread = means.get(best, (np.zeros(6), np.full((6, 6), np.inf)))
+        all_told = since(count, xi, covariance, place, self._standing, 1)
+        assert all_told is not None
+        return Reading(scores.get(best, 0.0), best, mean, spread, count, len(np.unique(place)),
+                       _bounds(*self._mean(*all_told)), self.doubts, min(self._doubted, count))
 
     def _mean(self, xi: Array, information: Array) -> tuple[Array, Array]:
         """(6,) robust mean of (n, 6) deviations with (n, 6, 6) information, and its (6, 6) covariance: they resemble

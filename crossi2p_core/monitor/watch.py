@@ -63,6 +63,11 @@ class Watch:
         self.frames = 0
 
     @property
+    def newest_place(self) -> int | None:
+        """Number of the place where the newest usable frame was taken, as far as known."""
+        return self._test.kept[-1].place if self._test.kept else None
+
+    @property
     def state(self) -> State:
         """What is said of the calibration now."""
         return self.standing.state
@@ -163,7 +168,8 @@ def _in_words(said: Said, standing: Standing, evidence: Evidence, config: Monito
     within = f"moved by less than {reading.bounds[0]:.2f} deg and {100 * reading.bounds[1]:.1f} cm"
     amount = f"turned by {said.moved[0]:.2f} deg and shifted by {100 * said.moved[1]:.1f} cm, since {said.since}"
     if said.state is State.CALIBRATED:
-        return f"{within} (99 %, {reading.usable} frames)"
+        stands = "" if reading.places >= config.least_frames else "; the robot stands still, and was calibrated before"
+        return f"{within} (99 %, {reading.usable} frames{stands})"
     if said.state is State.DECALIBRATED:
         return amount if said.since else "off, by an amount that the frames leave open"
     if said.state is State.SUSPECT and standing.lost:
