@@ -109,10 +109,12 @@ class SequentialTest:
         # 2. the beginning that explains most, and what the whole window leaves possible
         best = max(scores, key=scores.__getitem__, default=0)
         mean, spread = means.get(best, (np.zeros(6), np.full((6, 6), np.inf)))
-        all_told = since(count, xi, covariance, place, self._standing, 1)
-        assert all_told is not None
-        return Reading(scores.get(best, 0.0), best, mean, spread, count, len(np.unique(place)),
-                       _bounds(*self._mean(*all_told)), self.doubts, min(self._doubted, count))
+        whole = means.get(count)
+        if whole is None and (told := since(count, xi, covariance, place, self._standing, 1)) is not None:
+            whole = self._mean(*told)
+        assert whole is not None  # any frame is of some place
+        return Reading(scores.get(best, 0.0), best, mean, spread, count, len(np.unique(place)), _bounds(*whole),
+                       self.doubts, min(self._doubted, count))
 
     def _mean(self, xi: Array, information: Array) -> tuple[Array, Array]:
         """(6,) robust mean of (n, 6) deviations with (n, 6, 6) information, and its (6, 6) covariance: they resemble
