@@ -90,7 +90,8 @@ def main() -> None:
 
 def measure(cells: list[Cell], data: Path, world: World) -> None:
     """Every cell, the processes together."""
-    if world.is_first:  # what is there already is not made again, and a set that was cut short is completed
+    worlds_wanted = any(cell.source == SYNTHETIC for cell in cells)
+    if world.is_first and worlds_wanted:  # what is there is not made again, and a set that was cut short is completed
         write_worlds(UNSEEN, UNSEEN_WORLDS, UNSEEN_SEED, UNSEEN_FRAMES, 10, 5, os.cpu_count() or 1, lambda *_: None)
     if world.size > 1:
         from torch import distributed
