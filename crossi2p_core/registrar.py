@@ -23,6 +23,7 @@ from .matcher import Estimate, Matcher
 from .preference import as_registration, better_of, led_on, noting, summed
 from .refine.align import align
 from .refine.config import RefineConfig
+from .refine.prepare import Prepared
 from .types import Prior, Registration, Sample
 from .weights import find_flow_weights, find_weights
 
@@ -83,8 +84,10 @@ class Registrar:
         """
         return self.register_joint([sample], prior)
 
-    def register_joint(self, samples: Sequence[Sample], prior: Prior | np.ndarray | None = None) -> Registration:
-        """One extrinsic for several samples that share a rig; prior and errors as in `register`."""
+    def register_joint(self, samples: Sequence[Sample], prior: Prior | np.ndarray | None = None,
+                       prepared: Prepared | None = None) -> Registration:
+        """One extrinsic for several samples that share a rig; prior and errors as in `register`. prepared: of this
+        prior, where samples are registered several times in different company."""
         _check_one_rig(samples)
         # 1. the guess, as far as there is one
         given = None if prior is None and self.has_network else _as_prior(prior, samples[0])
@@ -92,7 +95,7 @@ class Registrar:
         # what several frames agree on
         near = None
         if given is not None:
-            near = self._aligned(samples, given)
+            near = self._aligned(samples, given, prepared)
             if not self.asks_network(given) or (near.status == "ok" and len(samples) >= SEVERAL):
                 return near
         # 3. from where the network thinks; that counts where it is sure of it, and better
@@ -123,10 +126,10 @@ class Registrar:
                 and prior.max_m <= self.config.trusted_m)
         return self.has_network and not near
 
-    def _aligned(self, samples: Sequence[Sample], prior: Prior) -> Registration:
+    def _aligned(self, samples: Sequence[Sample], prior: Prior, prepared: Prepared | None = None) -> Registration:
         """By direct alignment from a prior; from a rough one also from where the flow network leads, if that fits
         better."""
-        near = align(samples, prior, self.config.refine, self.device)
+        near = align(samples, prior, self.config.refine, self.device, prepared)
         if near.status == "ok" or self._flow_weights is None or not _is_rough(prior):
             return as_registration(near)
         if self._flow is None:

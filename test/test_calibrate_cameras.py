@@ -145,8 +145,8 @@ class Believing:
     def register(self, _: Sample, prior: Prior) -> Registration:
         return Registration(np.asarray(prior.T_cam_lidar), 1e-6 * np.eye(6), "ok", "fits", 1.0, 0.5, 0.0)
 
-    def register_joint(self, _: list[Sample], prior: Prior) -> Registration:
-        return self.register(_[0], prior)
+    def register_joint(self, samples: list[Sample], prior: Prior, *_: object) -> Registration:
+        return self.register(samples[0], prior)
 
 
 def test_files_of_a_bags_cameras_have_its_frames_and_topics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ class Eyes:
     def register(self, sample: Sample, prior: Prior) -> Registration:
         return self.register_joint([sample], prior)
 
-    def register_joint(self, samples: Sequence[Sample], prior: Prior) -> Registration:
+    def register_joint(self, samples: Sequence[Sample], prior: Prior, *_: object) -> Registration:
         truth, sigma = self._most(samples), SIGMA / math.sqrt(len(samples))
         if se3.rotation_error_deg(truth, prior.T_cam_lidar) > prior.max_deg:
             return Registration(np.asarray(prior.T_cam_lidar), np.diag(SIGMA**2), "uncertain", "nothing fits", 0.0, 0.0)

@@ -19,7 +19,7 @@ from crossi2p_core.refine.config import DriveConfig, RefineConfig
 from crossi2p_core.refine.expansion import expand, linearise
 from crossi2p_core.refine.focus import focused, near_view
 from crossi2p_core.refine.judge import Evidence, judge
-from crossi2p_core.refine.prepare import prepare_frame
+from crossi2p_core.refine.prepare import Prepared, prepare_frame
 from crossi2p_core.refine.present import doubt
 from crossi2p_core.refine.residuals import measure
 from crossi2p_core.refine.uncertainty import combine_with_prior, left_covariance, pose_covariance
@@ -312,3 +312,18 @@ def test_a_wide_prior_has_a_say_beside_sparse_scans_alone(drive: list[Sample], m
     monkeypatch.setattr("crossi2p_core.refine.prepare._raster", lambda spacing, merged: raster)
     align([drive[0]], Prior(drive[0].T_cam_lidar, max_deg, max_m), CONFIG, CPU)
     assert bool(calls) == asked
+
+
+def test_frames_that_are_aligned_in_different_company_are_prepared_once(drive: list[Sample]) -> None:
+    prior = Prior(drive[0].T_cam_lidar, 0.5, 0.05)
+    dark = replace(drive[0], name="dark", image=np.zeros_like(drive[0].image))
+    prepared = Prepared(prior)
+    frames = [drive[0], drive[1], dark]
+    together = align(frames, prior, CONFIG, CPU, prepared)
+    assert "dark" in together.reason
+    kept = [prepared.frame(sample, CONFIG, CPU) for sample in frames]
+    without = align([drive[1], dark], prior, CONFIG, CPU, prepared)
+    assert all(prepared.frame(sample, CONFIG, CPU) is one for sample, one in zip(frames, kept, strict=True))
+    anew = align([drive[1], dark], prior, CONFIG, CPU)
+    np.testing.assert_allclose(without.T_cam_lidar, anew.T_cam_lidar, atol=1e-4)
+    assert without.reason == anew.reason

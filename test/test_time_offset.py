@@ -152,7 +152,7 @@ class LateDrive:
         T = self.noise[i] @ MIDDLE @ se3.exp_se3(-left * self.twists[i])
         return Registration(T, np.diag(self.sigma**2), "ok", "fits", 1.0, 0.5, 0.0)
 
-    def register_joint(self, samples: list[Sample], prior: Prior) -> Registration:
+    def register_joint(self, samples: list[Sample], prior: Prior, *_: object) -> Registration:
         return replace(self.register(samples[0], prior), T_cam_lidar=np.asarray(prior.T_cam_lidar))
 
     def look(self, samples: Any, which: int = 100) -> Seen:

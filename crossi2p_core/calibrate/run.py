@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..audition import Start
+from ..refine.prepare import Prepared
 from ..registrar import Registrar
 from ..types import Prior, Registration, Sample
 from .agree import Agreement
@@ -77,9 +78,10 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     used = [samples[i] for i in chosen]
     near = _near(agreement, start.prior)
     advance("Registering jointly", 0, 1)
-    joint = registrar.register_joint(used, near)
+    prepared = Prepared(near)
+    joint = registrar.register_joint(used, near, prepared)
     # 4. how much that depends on single frames
-    cross = _cross_validate(used, joint, near, registrar, config, advance)
+    cross = _cross_validate(used, joint, prepared, registrar, config, advance)
     # 5. what is known of the error, and whether that is enough
     covariance = _covariance(joint, cross, places, config) + shared_error(used[0].camera, joint.T_cam_lidar,
                                                                           config.floor_px)
@@ -100,7 +102,7 @@ def _near(agreement: Agreement, start: Prior) -> Prior:
                  max(LEAST_M, min(start.max_m, NEAR * metres)))
 
 
-def _cross_validate(used: Sequence[Sample], joint: Registration, near: Prior, registrar: Registrar,
+def _cross_validate(used: Sequence[Sample], joint: Registration, prepared: Prepared, registrar: Registrar,
                     config: CalibrateConfig, advance: Advance) -> CrossValidation | None:
     """None where there are too few frames."""
     stays = leave_out(len(used), config.folds)
@@ -111,7 +113,7 @@ def _cross_validate(used: Sequence[Sample], joint: Registration, near: Prior, re
     def again(kept: Sequence[int]) -> Array:
         nonlocal done
         done += 1
-        found = registrar.register_joint([used[i] for i in kept], near).T_cam_lidar
+        found = registrar.register_joint([used[i] for i in kept], prepared.prior, prepared).T_cam_lidar
         advance("Leaving frames out", done, len(stays))
         return found
 

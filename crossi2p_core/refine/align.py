@@ -19,7 +19,7 @@ from .image_edges import FINE
 from .judge import Evidence, judge
 from .lidar_edges import CLASSES, LEFT, RIGHT
 from .objective import UNIT, FrameProblem, move, score, seen_from, step_between, weighed, weight_in_view
-from .prepare import Unusable, overlap, prepare_frame
+from .prepare import Prepared, overlap
 from .present import doubt
 from .residuals import Residuals, measure
 from .search import driving_too, fine_search, settle, straightened, wide_search
@@ -46,18 +46,20 @@ class Alignment:
     timings: dict[str, float] = field(default_factory=dict)
 
 
-def align(samples: Sequence[Sample], prior: Prior, config: RefineConfig, device: torch.device) -> Alignment:
+def align(samples: Sequence[Sample], prior: Prior, config: RefineConfig, device: torch.device,
+          prepared: Prepared | None = None) -> Alignment:
     """The extrinsic near `prior` that lays the clouds' edges onto the images'; frames must share one rig.
 
+    prepared: where frames are aligned several times, what has been prepared from this prior.
     Frames without light or structure are left out and named; where none is left, the status is `failed` and the
     prior is handed on. The answer is never worse than the prior by the score: it is the prior then.
     """
     # 1. edges of clouds and images
     begin = time.perf_counter()
-    frames, unusable = _prepare(samples, prior, config, device)
+    frames, unusable = _prepare(samples, prepared or Prepared(prior), config, device)
     if not frames:
         return _failed(samples[0], prior, "; ".join(unusable))
-    prepared = time.perf_counter()
+    ready = time.perf_counter()
     # 2. the best pose within the prior's bounds
     start = torch.from_numpy(np.asarray(prior.T_cam_lidar, dtype=np.float64)).to(device)
     bounds = _bounds(prior, len(frames), config)
@@ -74,7 +76,7 @@ def align(samples: Sequence[Sample], prior: Prior, config: RefineConfig, device:
     T = start if verdict.keep_start else agreed.candidate.T[0]
     residuals = measure(at_start if verdict.keep_start else at_found, T, samples[0].camera)
     T_cam_lidar = T.cpu().numpy()
-    timings = {"prepare": prepared - begin, "search": searched - prepared, "judge": time.perf_counter() - searched}
+    timings = {"prepare": ready - begin, "search": searched - ready, "judge": time.perf_counter() - searched}
     return Alignment(
         T_cam_lidar, left_covariance(evidence.covariance, T_cam_lidar), verdict.status,
         "; ".join([verdict.reason, *unusable]), -evidence.score_start,
@@ -84,17 +86,11 @@ def align(samples: Sequence[Sample], prior: Prior, config: RefineConfig, device:
         tuple(agreed.candidate.drive.speed[0].tolist()) if drive is not None else (), timings)
 
 
-def _prepare(samples: Sequence[Sample], prior: Prior, config: RefineConfig,
+def _prepare(samples: Sequence[Sample], prepared: Prepared, config: RefineConfig,
              device: torch.device) -> tuple[list[FrameProblem], list[str]]:
     """Usable frames, and in words why others are not."""
-    def attempt(sample: Sample) -> FrameProblem | str:
-        try:
-            return prepare_frame(sample, prior, config, device)
-        except Unusable as reason:
-            return str(reason)
-
     with ThreadPoolExecutor(min(len(samples), os.cpu_count() or 1)) as pool:  # numpy and cv2 let other threads run
-        outcomes = list(pool.map(attempt, samples))
+        outcomes = list(pool.map(lambda sample: prepared.frame(sample, config, device), samples))
     return [o for o in outcomes if isinstance(o, FrameProblem)], [o for o in outcomes if isinstance(o, str)]
 
 

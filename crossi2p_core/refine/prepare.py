@@ -28,6 +28,23 @@ class Unusable(Exception):
     """A frame that says nothing about the extrinsic; the message is the reason in words."""
 
 
+class Prepared:
+    """Frames that are aligned several times from one prior, such as with some of them left out: prepared once each."""
+
+    def __init__(self, prior: Prior) -> None:
+        self.prior = prior
+        self._done: dict[int, tuple[Sample, FrameProblem | str]] = {}  # the sample keeps its id from being another's
+
+    def frame(self, sample: Sample, config: RefineConfig, device: torch.device) -> FrameProblem | str:
+        """The problem, or in words why it is none."""
+        if id(sample) not in self._done:
+            try:
+                self._done[id(sample)] = sample, prepare_frame(sample, self.prior, config, device)
+            except Unusable as reason:
+                self._done[id(sample)] = sample, str(reason)
+        return self._done[id(sample)][1]
+
+
 def prepare_frame(sample: Sample, prior: Prior, config: RefineConfig, device: torch.device) -> FrameProblem:
     """Edges and maps of one frame. Raises Unusable, with the reason in words, where it holds nothing to align."""
     blind = why_blind(sample.image, config.image)
