@@ -167,11 +167,10 @@ def test_noise_and_lost_points_make_no_other_place_and_driving_does(world: str) 
     ranges = np.linalg.norm(xyz, axis=1, keepdims=True)
     noisy = xyz * (1 + 0.015 * rng.normal(size=ranges.shape) / ranges)
     again = PointCloud.from_arrays(noisy[rng.random(len(noisy)) > 0.1])
-    same = known.of(seen(replace(samples[0], cloud=again)))
-    assert same == 0 or (world.endswith("livox") and len(seen(samples[0]).cells) < 500)
+    assert known.of(seen(replace(samples[0], cloud=again))) == 0
 
 
-def test_what_parks_before_the_camera_makes_another_place(data_dir: Path) -> None:
+def test_what_parks_before_the_camera_makes_another_place() -> None:
     sample = open_source("synthetic:street?seed=3&frames=1")[0]
     xyz = sample.cloud.xyz
     lorry = (np.abs(xyz[:, 1]) < 0.7 * xyz[:, 0]) & (xyz[:, 2] > -1.5) & (xyz[:, 0] > 4)

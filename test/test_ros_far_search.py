@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
+from crossi2p_core.datasets import open_source
+from crossi2p_core.registrar import Registrar
 from crossi2p_core.types import Camera, PointCloud, Sample
-from crossi2p_ros.far_search import APART_S, Misfits
+from crossi2p_ros.far_search import APART_S, Misfits, search_from_scratch
 
 SAMPLE = Sample("", np.zeros((48, 64, 3), np.uint8), Camera(np.array([[50.0, 0, 32], [0, 50, 24], [0, 0, 1]]), 64, 48),
                 PointCloud.from_arrays(np.ones((5, 3))))
@@ -43,3 +45,13 @@ def test_a_robot_that_stands_still_shows_one_place_and_is_waited_for() -> None:
     assert misfits.take() == []
     misfits.add(at(30.0), 8)
     assert [sample.name for sample in misfits.take()] == ["0", "30"]
+
+
+def test_a_search_that_finds_nothing_or_is_not_wanted_any_more_has_failed_and_says_why() -> None:
+    street = list(open_source("synthetic:street?seed=3&frames=5"))
+    truth, registrar = street[0].T_cam_lidar, Registrar(device="cpu")
+    dark = [replace(each, image=np.zeros_like(each.image)) for each in street]
+    for samples, wanted, reason in ((dark, True, "from scratch: "), (street, False, "the search was broken off")):
+        found = search_from_scratch(samples, truth, registrar, lambda wanted=wanted: wanted)
+        assert found.status == "failed" and reason in found.reason, found.reason
+        np.testing.assert_array_equal(found.T_cam_lidar, truth)

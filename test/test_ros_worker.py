@@ -21,7 +21,6 @@ from crossi2p_core.datasets import open_source
 from crossi2p_core.geometry import se3
 from crossi2p_core.registrar import Registrar
 from crossi2p_core.types import Sample
-from crossi2p_ros.far_search import search_from_scratch
 from crossi2p_ros.inputs import Pair
 from crossi2p_ros.ledger import Ledger
 from crossi2p_ros.messages.live import LiveMessages
@@ -331,15 +330,6 @@ def test_where_the_reference_is_lost_the_camera_is_found_in_the_pairs_that_fitte
         assert se3.rotation_error_deg(found.T_cam_lidar, truth) < 0.5
         assert se3.translation_error_m(found.T_cam_lidar, truth) < 0.1
     assert not second.valid
-
-
-def test_a_search_that_finds_nothing_or_is_not_wanted_any_more_has_failed_and_says_why(street: list[Sample]) -> None:
-    truth, registrar = street[0].T_cam_lidar, Registrar(device="cpu")
-    dark = [replace(each, image=np.zeros_like(each.image)) for each in street]
-    for samples, wanted, reason in ((dark, True, "from scratch: "), (street, False, "the search was broken off")):
-        found = search_from_scratch(samples, truth, registrar, lambda wanted=wanted: wanted)
-        assert found.status == "failed" and reason in found.reason, found.reason
-        np.testing.assert_array_equal(found.T_cam_lidar, truth)
 
 
 def test_who_asks_for_the_newest_pairs_gets_no_search_instead(street: list[Sample]) -> None:
