@@ -67,6 +67,14 @@ def test_what_is_no_motion_is_not_told(broken: Drive) -> None:
     assert track.twist(2) is not None  # by the step before
 
 
+def test_the_speed_of_a_vehicle_that_brakes_is_the_one_at_the_scan() -> None:
+    """6 m/s less each second, at scans that are not evenly apart."""
+    stamps = [0.0, 0.1, 0.35, 0.45]
+    track = Track(Drive([se3.make(np.eye(3), np.array([10 * t - 3 * t**2, 0, 0])) for t in stamps], stamps, "aaaa"))
+    for index in (1, 2):
+        np.testing.assert_allclose(track.twist(index), [0, 0, 0, 10 - 6 * stamps[index], 0, 0], atol=1e-9)
+
+
 def test_without_stamps_there_is_no_speed() -> None:
     assert Track(drive(stamps=dict.fromkeys(range(5)))).twist(1) is None
 

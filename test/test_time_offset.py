@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from command_line import crossi2p
 from crossi2p_core.calibrate.agree import agree
 from crossi2p_core.calibrate.config import CalibrateConfig
 from crossi2p_core.calibrate.frames import Looked, Read
-from crossi2p_core.calibrate.look import Seen, look_in_time
+from crossi2p_core.calibrate.in_time import look_in_time
+from crossi2p_core.calibrate.look import Seen
 from crossi2p_core.calibrate.run import calibrate
 from crossi2p_core.calibrate.time_offset import (
     TimeOffset,
@@ -186,10 +188,45 @@ def test_the_offset_that_is_told_is_the_one_that_was_undone() -> None:
 def test_clouds_that_were_moved_are_said_to_be_moved() -> None:
     """Even where too few frames can be registered afterwards to look for a rest."""
     drive = LateDrive(0.1, np.zeros(20))
-    seen = iter([100, 3])
+    seen = chain([100] * 8, repeat(3))  # all at first, and when asked for a hidden offset
     _, offset = look_in_time(drive.read, lambda samples: drive.look(samples, next(seen)))
     assert offset is not None and offset.taken and offset.seconds == pytest.approx(drive.moved[0], abs=1e-6)
     assert offset.in_words().endswith("taken into account")
+
+
+class HidingDrive(LateDrive):
+    """Beyond `reach_m` of shift a frame ends anywhere within it, and fits badly. calls: frames registered."""
+
+    reach_m, calls = 0.3, 0
+
+    def register(self, sample: Sample, prior: Prior) -> Registration:
+        self.calls += 1
+        right = super().register(sample, prior)
+        i = int(sample.name)
+        if abs(self.tau - self.moved[i]) * self.speeds[i] < self.reach_m:
+            return replace(right, cost_after=-10.0)
+        aside = np.random.default_rng(i).uniform(-self.reach_m, self.reach_m, 3)
+        return replace(right, T_cam_lidar=se3.make(np.eye(3), aside) @ MIDDLE, cost_after=-6.0)
+
+
+@pytest.mark.parametrize("tau", [0.1, -0.13])
+def test_an_offset_that_the_bounds_of_the_search_hide_is_found(tau: float) -> None:
+    drive = HidingDrive(tau, np.zeros(20))
+    seen, offset = look_in_time(drive.read, drive.look)
+    assert offset is not None and offset.taken and offset.seconds == pytest.approx(tau, abs=0.003)
+    assert seen.frames_agree > 0.9
+
+
+def test_frames_that_agree_are_not_asked_for_a_hidden_offset() -> None:
+    drive = HidingDrive(0.0, np.zeros(20))
+    look_in_time(drive.read, drive.look)
+    assert drive.calls == 20
+
+
+def test_frames_that_never_agree_show_no_offset() -> None:
+    drive = HidingDrive(0.6, np.zeros(20))
+    _, offset = look_in_time(drive.read, drive.look)
+    assert offset is not None and not offset.shown
 
 
 def test_twelve_milliseconds_at_ten_metres_a_second_are_twelve_centimetres() -> None:

@@ -16,7 +16,8 @@ from .choose import Place, apart, choose, stops
 from .config import CalibrateConfig
 from .cross import CrossValidation, cross_validate, few_places, leave_out, shared_error, widened
 from .frames import Advance, Looked, Read
-from .look import look, look_in_time
+from .in_time import look_in_time
+from .look import look
 from .moved import Moved, moved
 from .observability import in_words, sigmas
 from .time_offset import TimeOffset, clock_error, clock_sigma, clock_words

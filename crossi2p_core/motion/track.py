@@ -47,15 +47,23 @@ class Track:
     def twist(self, i: int) -> Array | None:
         """(6,) rad/s and m/s in the LiDAR's frame at frame i: T_world_lidar(t + dt) = T_world_lidar(t) exp(twist dt).
 
-        None where stamps or motion are not known. From this frame to the next, at the end from the one before.
+        None where stamps or motion are not known. What lies between the steps before and after, as a vehicle that
+        brakes evenly has it; at an end, or where one of them is not known, the other one.
         """
-        for k in (i, i - 1):
-            if 0 <= k < len(self.source) - 1:
-                seconds = self._seconds(k)
-                step = None if seconds is None else self._step(k)
-                if step is not None:
-                    return se3.log_se3(step) / seconds
-        return None
+        before, after = self._mean_twist(i - 1), self._mean_twist(i)
+        if before is None or after is None:
+            known = after or before
+            return None if known is None else known[0]
+        (one, since), (other, until) = before, after
+        return (one * until + other * since) / (since + until)
+
+    def _mean_twist(self, k: int) -> tuple[Array, float] | None:
+        """(6,) from frame k to the next, and how many seconds that takes; None where it is not known."""
+        if not 0 <= k < len(self.source) - 1:
+            return None
+        seconds = self._seconds(k)
+        step = None if seconds is None else self._step(k)
+        return None if seconds is None or step is None else (se3.log_se3(step) / seconds, seconds)
 
     def _find_step(self, k: int) -> Array | None:
         """T_k_next (4, 4)."""
