@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 
 NAME = "crossi2p_ros"
 
-# open3d draws the window of `crossi2p view` and nothing else: it is large, and new Pythons wait months for its wheels.
+# For the window of `crossi2p view`, and motion from scan to scan: open3d is large, and new Pythons wait months for it.
 OPEN3D = 'open3d>=0.18; python_version < "3.15"'
 
 # ROS 2 from PyPI, for machines without a distribution: wheels exist for these machines and Pythons only.

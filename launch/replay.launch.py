@@ -34,11 +34,12 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """register.launch.py with the bag and the player's options in its words."""
+    """register.launch.py with the bag and the player's options, those of its own `bag_arguments` last."""
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     options = ["--rate", given["rate"], "--start", given["start"], "--seed", given["seed"], *LOOPS[given["loop"]]]
     if given["decalibrate"]:
         options += ["--decalibrate", given["decalibrate"]]
     source = PythonLaunchDescriptionSource(str(shared_file("launch/register.launch.py")))
-    words = " ".join(quote(option) for option in options)
+    more = LaunchConfiguration("bag_arguments", default="").perform(context)  # as given to register.launch.py
+    words = f"{' '.join(quote(option) for option in options)} {more}".rstrip()
     return [IncludeLaunchDescription(source, launch_arguments={"bag": given["bag"], "bag_arguments": words}.items())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import xml.etree.ElementTree as ElementTree
 from importlib import util
 from pathlib import Path
@@ -154,6 +155,24 @@ def test_real_launch_shows_in_rviz_what_the_parameter_file_names(tmp_path: Path)
     assert dict(names)[f"/{NAME}/overlay"] == f"/front/{NAME}/overlay"
     frame, names = module("register").shown_in_rviz(given | {"namespace": "", "lidar_frame": "top"})
     assert (frame, names) == ("top", [])
+
+
+@pytest.mark.parametrize(("given", "last"), [
+    ({}, ["--decalibrate", "2,10"]),
+    ({"bag_arguments": "--wait 3 --topics '/a b'"}, ["--wait", "3", "--topics", "/a b"])])
+def test_real_launch_adds_further_options_of_the_player(given: dict[str, str], last: list[str]) -> None:
+    pytest.importorskip("launch_ros", reason=REASON)
+    from launch import LaunchContext
+
+    context = LaunchContext()
+    context.launch_configurations.update({"bag": "drive", "decalibrate": "2,10"} | given)
+    replay = module("replay")
+    for entity in replay.generate_launch_description().entities[:-1]:
+        entity.visit(context)
+    (include,) = replay.start(context)
+    told = dict(include.launch_arguments)
+    words = shlex.split(told["bag_arguments"])
+    assert words[-len(last):] == last and words[:2] == ["--rate", "1.0"] and "--decalibrate" in words
 
 
 def test_real_launch_lists_the_arguments() -> None:
