@@ -16,10 +16,12 @@ from .geometry import quaternion, se3
 from .safe_yaml import read_plain
 
 FORMAT = "crossi2p extrinsic 1"
+LONGEST_OFFSET_S = 1.0
 HEADER = """\
 # Extrinsic of a camera and a LiDAR: p_cam = T_cam_lidar @ p_lidar, metres.
 # Camera frame: optical (x right, y down, z forward). The translation and the quaternion repeat the matrix.
 # covariance: of exp(xi) T_cam_lidar, xi = (rotation in radians, translation in metres) in the camera frame.
+# time_offset_s: images were taken so much later than their stamps say; it belongs to scans moved to that moment.
 """
 
 
@@ -30,6 +32,8 @@ class Extrinsic:
     T_cam_lidar: (4, 4). covariance: (6, 6) of the left perturbation, (rotation rad, translation m) in the camera frame,
     or None; an infinite one says as much and is left out when written. status and reason: as `types.Registration`.
     source: what it was computed from. date: ISO 8601, empty unless given: equal results make equal files.
+    time_offset_s: to be added to the images' stamps; the extrinsic holds where each scan is moved to that moment. None:
+    where scans are taken as they are.
     """
 
     T_cam_lidar: np.ndarray
@@ -40,6 +44,7 @@ class Extrinsic:
     reason: str = ""
     source: str = ""
     date: str = ""
+    time_offset_s: float | None = None
 
 
 def write_calibration(path: str | Path, extrinsic: Extrinsic) -> Path | None:
@@ -82,7 +87,7 @@ def read_extrinsic(path: str | Path) -> Extrinsic:
         covariance = _numbers(covariance, (6, 6), f"covariance of {path}")
     labels = {name: str(content.get(name) or "") for name in ("status", "reason", "source", "date")}
     return Extrinsic(T, str(content.get("camera_frame") or "camera"), str(content.get("lidar_frame") or "lidar"),
-                     covariance, **labels)
+                     covariance, **labels, time_offset_s=_offset(content.get("time_offset_s"), str(path)))
 
 
 def _document(extrinsic: Extrinsic, where: str) -> dict[str, Any]:
@@ -95,6 +100,8 @@ def _document(extrinsic: Extrinsic, where: str) -> dict[str, Any]:
     }
     if extrinsic.covariance is not None and not np.isinf(extrinsic.covariance).any():
         document["covariance"] = _numbers(extrinsic.covariance, (6, 6), f"covariance for {where}").tolist()
+    if extrinsic.time_offset_s is not None:
+        document["time_offset_s"] = _offset(extrinsic.time_offset_s, where)
     labels = {name: getattr(extrinsic, name) for name in ("status", "reason", "source", "date")}
     return document | {name: label for name, label in labels.items() if label}
 
@@ -139,6 +146,17 @@ def _numbers(value: Any, shape: tuple[int, ...] | None, what: str) -> np.ndarray
     if not np.isfinite(array).all():
         raise InputError(f"the {what} holds values that are not finite; calibrate again")
     return array
+
+
+def _offset(value: Any, where: str) -> float | None:
+    """s."""
+    if value is None:
+        return None
+    seconds = float(_numbers(value, (), f"time_offset_s of {where}"))
+    if abs(seconds) > LONGEST_OFFSET_S:
+        raise InputError(f"time_offset_s of {where} is {seconds:g} s, and images and scans that are more than "
+                         f"{LONGEST_OFFSET_S:g} s apart are no pairs; correct it, or leave it out")
+    return seconds
 
 
 def _check_agreement(content: Mapping[str, Any], T: np.ndarray, where: str) -> None:

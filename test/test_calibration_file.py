@@ -19,12 +19,13 @@ def transform(angle: float = 0.7) -> np.ndarray:
 def test_round_trip_is_exact(tmp_path: Path) -> None:
     path = tmp_path / "new" / "extrinsic.yaml"
     covariance = np.diag(np.arange(1.0, 7)) * 1e-7
-    given = Extrinsic(transform(), "cam_front", "top", covariance, "uncertain", "few edges", "drive: 'a'", "2024-05-01")
+    given = Extrinsic(transform(), "cam_front", "top", covariance, "uncertain", "few edges", "drive: 'a'", "2024-05-01",
+                      time_offset_s=-0.012)
     assert write_calibration(path, given) is None
     found = read_extrinsic(path)
     np.testing.assert_allclose(found.T_cam_lidar, given.T_cam_lidar, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(found.covariance, covariance)
-    for name in ("camera_frame", "lidar_frame", "status", "reason", "source", "date"):
+    for name in ("camera_frame", "lidar_frame", "status", "reason", "source", "date", "time_offset_s"):
         assert getattr(found, name) == getattr(given, name)
     assert read_calibration(path).dtype == np.float64
 
@@ -93,6 +94,8 @@ MIRROR = np.diag([1.0, 1, -1, 1]).tolist()
     ({"T_cam_lidar": IDENTITY, "translation_m": [0, 0, 1]}, "translation_m and T_cam_lidar differ"),
     ({"T_cam_lidar": IDENTITY, "quaternion_xyzw": [0, 0.1, 0, 0.99]}, "quaternion_xyzw and T_cam_lidar differ"),
     ({"T_cam_lidar": IDENTITY, "covariance": [1, 2]}, "covariance .* has shape"),
+    ({"T_cam_lidar": IDENTITY, "time_offset_s": 12}, "time_offset_s of .* no pairs"),
+    ({"T_cam_lidar": IDENTITY, "time_offset_s": "soon"}, "time_offset_s .* not a table of numbers"),
 ])
 def test_bad_content_is_named(tmp_path: Path, content: object, message: str) -> None:
     path = tmp_path / "c.json"

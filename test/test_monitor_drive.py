@@ -17,7 +17,7 @@ from crossi2p_core.calibration_file import Extrinsic, write_calibration
 from crossi2p_core.datasets.source import Source
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
-from crossi2p_core.types import Sample
+from crossi2p_core.types import Prior, Registration, Sample
 
 FRAMES = 12
 
@@ -76,14 +76,44 @@ def test_frames_of_another_rig_say_nothing(frames: Frames) -> None:
 
 def test_frames_of_fast_turns_say_nothing_if_that_is_asked(frames: Frames) -> None:
     def at(index: int) -> Callable[[Sample], Sample]:
-        angle = np.radians(3.0 * max(0, index - 5))  # 30 deg/s from frame 5 on
+        angle = np.radians(3.0 * max(0, index - 5))  # 15 deg/s at frame 5, 30 afterwards
         T = se3.make(se3.exp_so3(np.array([0, 0, angle])), np.zeros(3))
         return lambda sample: replace(sample, T_world_lidar=T)
 
     frames.change = {index: at(index) for index in range(FRAMES)}
     assert rows()[-1]["usable_frames"] == FRAMES
-    assert rows("--max-turn", "20")[-1]["usable_frames"] == 5
+    assert rows("--max-turn", "20")[-1]["usable_frames"] == 6
     assert rows("--max-turn", "40")[-1]["usable_frames"] == FRAMES
+
+
+class Clouds(Eyes):
+    """Keeps how far along each scan was handed to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.along: list[float] = []
+
+    def register(self, sample: Sample, prior: Prior) -> Registration:
+        self.along.append(float((sample.cloud.xyz - CLOUD.xyz)[0, 0]))
+        return super().register(sample, prior)
+
+
+def test_scans_are_moved_to_where_a_late_image_was_taken(frames: Frames, monkeypatch: pytest.MonkeyPatch,
+                                                         tmp_path: Path) -> None:
+    """At 10 m/s: by what is asked, else by what `calibrate` wrote; and a stamp that is missing tells no motion."""
+    def at(index: int) -> Callable[[Sample], Sample]:
+        T = se3.make(np.eye(3), np.array([1.0 * index, 0, 0]))
+        return lambda sample: replace(sample, T_world_lidar=T, stamp_cloud=None if index == 11 else sample.stamp_cloud)
+
+    frames.change = {index: at(index) for index in range(FRAMES)}
+    write_calibration(tmp_path / "found.yaml", Extrinsic(turned(0.0), time_offset_s=0.04))
+    for arguments, along in (([], 0.0), (["--time-offset", "0.05"], -0.5), (["--init", tmp_path / "found.yaml"], -0.4),
+                             (["--init", tmp_path / "found.yaml", "--time-offset", "0"], 0.0)):
+        eyes = Clouds()
+        monkeypatch.setattr("crossi2p_core.registrar.Registrar", lambda *_, eyes=eyes: eyes)
+        told = rows(*arguments)
+        np.testing.assert_allclose(eyes.along, along, atol=1e-6)
+        assert told[-1]["usable_frames"] == (11 if "--time-offset" in arguments or along else 12)
 
 
 def test_what_is_known_is_kept_when_it_is_interrupted(frames: Frames, tmp_path: Path) -> None:

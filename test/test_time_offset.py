@@ -26,6 +26,8 @@ from crossi2p_core.calibrate.time_offset import (
     find_time_offset,
     gap_of,
 )
+from crossi2p_core.calibration_file import Extrinsic, write_calibration
+from crossi2p_core.datasets import open_source
 from crossi2p_core.datasets.synthetic import LateSource
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
@@ -276,3 +278,13 @@ def test_images_that_are_late_are_noticed_and_put_right(tmp_path: Path) -> None:
     offset = told["auto"]["time_offset"]
     assert offset["taken"] and offset["seconds"] == pytest.approx(0.1, abs=0.015)
     assert told["auto"]["error_cm"] < 5
+
+
+@pytest.mark.slow
+def test_a_calibration_of_late_images_is_watched_with_scans_moved_to_them(tmp_path: Path) -> None:
+    """Else its time offset would look like a camera that moved: 100 ms are 2 m at the beginning of this drive."""
+    late = "synthetic:street?seed=2&frames=20&camera=kitti&late=100"
+    write_calibration(tmp_path / "found.yaml", Extrinsic(open_source(late)[0].T_cam_lidar, time_offset_s=0.1))
+    watch = ("monitor", late, "--frames", "2:14", "--weights", "none", "--init", tmp_path / "found.yaml")
+    assert crossi2p(*watch).code == 0
+    assert crossi2p(*watch, "--time-offset", "0").code == 1

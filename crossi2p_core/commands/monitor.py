@@ -12,7 +12,8 @@ import numpy as np
 import typer
 
 from .. import atomic
-from ..calibration_file import Extrinsic, write_calibration
+from ..calibrate.time_offset import at_exposure
+from ..calibration_file import Extrinsic, read_extrinsic, write_calibration
 from ..config import load_config
 from ..datasets import Source, open_source
 from ..datasets.selection import select_frames
@@ -51,6 +52,10 @@ def monitor(
     state: Annotated[Path | None, typer.Option(
         "--state", metavar="FILE", show_default=False,
         help="What the watch knows: read first where it is there, written at each change and at the end.")] = None,
+    time_offset: Annotated[float | None, typer.Option(
+        "--time-offset", metavar="SECONDS", min=-1.0, max=1.0, show_default=False,
+        help="Images were taken so much later than their stamps say; every cloud is moved there by how the vehicle "
+             "moved. Default: what the file of --init says, where crossi2p calibrate wrote it; else none is.")] = None,
     max_turn: Annotated[float | None, typer.Option(
         "--max-turn", metavar="DEG_S", min=0.1, show_default=False,
         help="Frames during turns faster than so many degrees per second say nothing: a turn bends the scan. By "
@@ -77,6 +82,7 @@ def monitor(
     chosen = select_frames(opened, frames)
     knocks = read_knock(knock, seed, len(chosen))
     rig, start = _first(opened, chosen, starts)
+    late = read_extrinsic(init).time_offset_s if time_offset is None and init is not None else time_offset
     from ..monitor.config import MonitorConfig
     from ..monitor.follow import Follower
     from ..monitor.state_file import read_watch, write_watch
@@ -88,7 +94,8 @@ def monitor(
     known = None if state is None else read_watch(state, np.asarray(start.T_cam_lidar), settings)
     registrar = Registrar(None, device, weights)
     follower = Follower(known or Watch(np.asarray(start.T_cam_lidar), settings), registrar, policy)
-    drive = _Drive(opened, chosen, rig, start, knocks, None if max_turn is None else track_of(opened), max_turn or 0.0)
+    track = None if max_turn is None and late is None else track_of(opened)
+    drive = _Drive(opened, chosen, rig, start, knocks, track, max_turn, late)
 
     def keep() -> None:
         if state is not None:
@@ -109,7 +116,7 @@ def monitor(
             keep()
         report = plain({"frames": rows, "state": rows[-1]["state"], "words": rows[-1]["words"]})
         if folder is not None:
-            _write(folder, report, found, source)
+            _write(folder, report, found, source, late)
     print(json.dumps(report, allow_nan=False) if as_json else f"{report['state']}: {report['words']}")
     raise typer.Exit(EXIT_CODES[report["state"]])
 
@@ -132,8 +139,9 @@ def _first(source: Source, chosen: list[int], starts: Starts) -> tuple[str, Prio
 
 @dataclass(frozen=True)
 class _Drive:
-    """The frames that are looked at. start: the calibration in use, and how far from it is searched. track: where turns
-    are to be noticed that are faster than max_turn, deg/s."""
+    """The frames that are looked at. start: the calibration in use, and how far from it is searched. track: where
+    motion counts. max_turn: deg/s; frames of faster turns say nothing. late: s that images are late by, which
+    scans are moved by; None: they stay."""
 
     source: Source
     chosen: list[int]
@@ -141,7 +149,8 @@ class _Drive:
     start: Prior
     knock: Knock | None
     track: Track | None
-    max_turn: float
+    max_turn: float | None
+    late: float | None
 
     def followed(self, follower: Follower, registrar: Registrar, advance: Advance) -> Iterator[tuple[str, Followed]]:
         """Every frame, and what follows from it."""
@@ -160,13 +169,26 @@ class _Drive:
         sample = self.source[index]
         if sample.rig != self.rig:
             raise InputError(f"is of the rig {sample.rig!r}, the one watched is {self.rig!r}")
-        twist = None if self.track is None else self.track.twist(index)
-        if twist is not None and (turn := float(np.degrees(np.linalg.norm(twist[:3])))) > self.max_turn:
-            raise InputError(f"the vehicle turns by {turn:.0f} deg/s, and --max-turn allows {self.max_turn:g}")
+        if self.track is not None:
+            sample = self._in_time(sample, self.track.twist(index))
         return sample if self.knock is None else self.knock.seen(sample, number)
 
 
-def _write(folder: Path, report: dict[str, Any], repair: Repair | None, source: str) -> None:
+    def _in_time(self, sample: Sample, twist: np.ndarray | None) -> Sample:
+        """The sample as it was when its image was taken; twist (6,) of the LiDAR, None where it is not known. Raises
+        InputError where the motion of the vehicle leaves nothing to go by."""
+        if twist is not None and self.max_turn is not None:
+            turn = float(np.degrees(np.linalg.norm(twist[:3])))
+            if turn > self.max_turn:
+                raise InputError(f"the vehicle turns by {turn:.0f} deg/s, and --max-turn allows {self.max_turn:g}")
+        if self.late is None:
+            return sample
+        if twist is None:
+            raise InputError(f"images are {1000 * self.late:.0f} ms late, and it is not known how the vehicle moved")
+        return at_exposure([sample], [twist], self.late)[0]
+
+
+def _write(folder: Path, report: dict[str, Any], repair: Repair | None, source: str, late: float | None) -> None:
     """The timeline, and the last new calibration where there is one."""
     atomic.write_text(folder / "timeline.json", json.dumps(report, indent=1, allow_nan=False))
     if repair is None:
@@ -174,7 +196,7 @@ def _write(folder: Path, report: dict[str, Any], repair: Repair | None, source: 
     found = repair.found
     write_calibration(folder / "extrinsic.yaml", Extrinsic(
         found.T_cam_lidar, "camera", "lidar", found.covariance, found.verdict.status, repair.words,
-        f"{len(found.used)} frames of {source}"))
+        f"{len(found.used)} frames of {source}", time_offset_s=late))
 
 
 def _row(name: str, followed: Followed) -> dict[str, Any]:

@@ -143,7 +143,8 @@ def _write(folder: Path, source: Source, found: Calibration, told: dict[str, Any
     T, verdict = found.T_cam_lidar, found.verdict
     write_calibration(folder / "extrinsic.yaml", Extrinsic(
         T, robot.camera_frame, robot.lidar_frame, found.covariance, verdict.status, verdict.reason,
-        f"{len(found.used)} frames of {source.path}"))
+        f"{len(found.used)} frames of {source.path}",
+        time_offset_s=found.offset.seconds if found.offset is not None and found.offset.taken else None))
     samples = found.samples[:PICTURES]
     frames = robot.lidar_frame, robot.camera_frame
     texts = {"extrinsic.urdf.xml": formats.urdf_joint(T, *frames),
