@@ -16,7 +16,7 @@ from .geometry import quaternion, se3
 from .safe_yaml import read_plain
 
 FORMAT = "crossi2p extrinsic 1"
-LONGEST_OFFSET_S = 1.0
+LONGEST_OFFSET_S = 1.0  # beyond, images and scans are no pairs at all
 HEADER = """\
 # Extrinsic of a camera and a LiDAR: p_cam = T_cam_lidar @ p_lidar, metres.
 # Camera frame: optical (x right, y down, z forward). The translation and the quaternion repeat the matrix.

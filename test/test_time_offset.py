@@ -187,6 +187,13 @@ def test_the_offset_that_is_told_is_the_one_that_was_undone() -> None:
     assert offset.sigma_s > 0.04  # of which it has seen that it is left
 
 
+def test_an_offset_never_grows_beyond_what_a_pair_may_be_apart() -> None:
+    """A calibration file would refuse it, and all that was found with it."""
+    drive = LateDrive(1.4, np.zeros(20), reach=0.6)
+    _, offset = look_in_time(drive.read, drive.look)
+    assert offset is not None and offset.taken and offset.seconds < 0.7 and offset.sigma_s > 0.5
+
+
 def test_clouds_that_were_moved_are_said_to_be_moved() -> None:
     """Even where too few frames can be registered afterwards to look for a rest."""
     drive = LateDrive(0.1, np.zeros(20))

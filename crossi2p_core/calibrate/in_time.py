@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..calibration_file import LONGEST_OFFSET_S
 from ..errors import InputError
 from ..types import Sample
 from .frames import Read, evenly
@@ -48,7 +49,7 @@ def _undo(read: Read, look_at: Look, offset: TimeOffset, seconds: float) -> tupl
         seen = look_at(at_exposure(read.samples, read.twists, seconds))
         rest = _offset(seen, read.twists, np.zeros(len(read.samples)))
         offset = offset.undone(seconds, rest)
-        if rest is None or not rest.shown:
+        if rest is None or not rest.shown or abs(seconds + rest.seconds) > LONGEST_OFFSET_S:
             break
         seconds += rest.seconds
     return seen, offset

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..calibration_file import LONGEST_OFFSET_S
 from ..geometry import se3
 from ..types import Sample
 
@@ -22,7 +23,6 @@ LEAST_FRAMES = 8
 SHOWN = 4.0  # standard deviations; frames of one place err alike, so that three come by chance
 LEAST_S = 0.002  # below that nothing is gained
 UNTOLD_S = 0.1
-LONGEST_S = 1.0  # beyond, frames are not paired at all
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class TimeOffset:
     def shows(self, gaps: Array) -> bool:
         """That images were taken at other times than their scans, whose stamps lie `gaps` (n,) s before theirs."""
         apart = float(np.sqrt(np.mean((self.seconds + gaps)**2)))
-        return max(LEAST_S, SHOWN * self.sigma_s) < apart < LONGEST_S
+        return max(LEAST_S, SHOWN * self.sigma_s) < apart < LONGEST_OFFSET_S
 
     def undone(self, seconds: float, rest: TimeOffset | None) -> TimeOffset:
         """The offset by which clouds were moved. rest: what is still seen then, None where nothing can be told; as it

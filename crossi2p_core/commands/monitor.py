@@ -13,7 +13,7 @@ import typer
 
 from .. import atomic
 from ..calibrate.time_offset import at_exposure
-from ..calibration_file import Extrinsic, read_extrinsic, write_calibration
+from ..calibration_file import LONGEST_OFFSET_S, Extrinsic, read_extrinsic, write_calibration
 from ..config import load_config
 from ..datasets import Source, open_source
 from ..datasets.selection import select_frames
@@ -53,7 +53,7 @@ def monitor(
         "--state", metavar="FILE", show_default=False,
         help="What the watch knows: read first where it is there, written at each change and at the end.")] = None,
     time_offset: Annotated[float | None, typer.Option(
-        "--time-offset", metavar="SECONDS", min=-1.0, max=1.0, show_default=False,
+        "--time-offset", metavar="SECONDS", min=-LONGEST_OFFSET_S, max=LONGEST_OFFSET_S, show_default=False,
         help="Images were taken so much later than their stamps say; every cloud is moved there by how the vehicle "
              "moved. Default: what the file of --init says, where crossi2p calibrate wrote it; else none is.")] = None,
     max_turn: Annotated[float | None, typer.Option(
@@ -169,23 +169,16 @@ class _Drive:
         sample = self.source[index]
         if sample.rig != self.rig:
             raise InputError(f"is of the rig {sample.rig!r}, the one watched is {self.rig!r}")
-        if self.track is not None:
-            sample = self._in_time(sample, self.track.twist(index))
-        return sample if self.knock is None else self.knock.seen(sample, number)
-
-
-    def _in_time(self, sample: Sample, twist: np.ndarray | None) -> Sample:
-        """The sample as it was when its image was taken; twist (6,) of the LiDAR, None where it is not known. Raises
-        InputError where the motion of the vehicle leaves nothing to go by."""
+        twist = None if self.track is None else self.track.twist(index)
         if twist is not None and self.max_turn is not None:
             turn = float(np.degrees(np.linalg.norm(twist[:3])))
             if turn > self.max_turn:
                 raise InputError(f"the vehicle turns by {turn:.0f} deg/s, and --max-turn allows {self.max_turn:g}")
-        if self.late is None:
-            return sample
-        if twist is None:
-            raise InputError(f"images are {1000 * self.late:.0f} ms late, and it is not known how the vehicle moved")
-        return at_exposure([sample], [twist], self.late)[0]
+        if self.late is not None:
+            if twist is None:
+                raise InputError(f"images are {1000 * self.late:.0f} ms late, and nobody knows how the vehicle moved")
+            sample = at_exposure([sample], [twist], self.late)[0]
+        return sample if self.knock is None else self.knock.seen(sample, number)
 
 
 def _write(folder: Path, report: dict[str, Any], repair: Repair | None, source: str, late: float | None) -> None:
