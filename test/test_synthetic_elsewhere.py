@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from command_line import assert_refused, crossi2p
 from synthetic_drive import EXACT, TINY
 
 from crossi2p_core.datasets import open_source
-from crossi2p_core.datasets.synthetic import ElsewhereSource
+from crossi2p_core.datasets.synthetic import ElsewhereSource, worlds
 from crossi2p_core.datasets.synthetic.camera_render import render_depth
 from crossi2p_core.datasets.synthetic.worlds import drawn_world
 from crossi2p_core.errors import InputError
@@ -92,3 +94,15 @@ def test_worlds_differ_in_kind_camera_and_lidar_and_are_written_once(tmp_path: P
     again = crossi2p("synth", tmp_path, "--worlds", 2, "--frames", 1, "--seed", 3, "--jobs", 2)
     assert "0 frames of them written now" in again.out
     assert_refused(crossi2p("synth", tmp_path, "--worlds", 2, "--camera", "kitti"), "--worlds", "leave out")
+
+
+def killed(*_: object) -> int:
+    """What a process does when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def test_a_process_that_is_killed_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worlds, "_write", killed)
+    with pytest.raises(InputError, match=r"was killed.*fewer --jobs"):
+        worlds.write_worlds(tmp_path, 2, 0, 1, 10, 5, 2, lambda done, count: None)

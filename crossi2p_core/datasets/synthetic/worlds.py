@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,8 @@ def write_worlds(out: Path, count: int, seed: int, frames: int, elsewhere: int, 
     if not 1 <= count <= MOST_WORLDS:
         raise InputError(f"--worlds {count}: ask for 1 to {MOST_WORLDS}")
     tasks = [(out / f"world_{number:05d}", number, frames, elsewhere, every) for number in range(seed, seed + count)]
+    written = 0
     if jobs == 1:
-        written = 0
         for done, task in enumerate(tasks, 1):
             written += _write(*task)
             progress(done, count)
@@ -52,11 +53,15 @@ def write_worlds(out: Path, count: int, seed: int, frames: int, elsewhere: int, 
     with ProcessPoolExecutor(min(jobs, count), context, _begin) as pool:
         futures = [pool.submit(_write, *task) for task in tasks]
         try:
-            for done, _ in enumerate(as_completed(futures), 1):
+            for done, future in enumerate(as_completed(futures), 1):
+                written += future.result()
                 progress(done, count)
-            return sum(future.result() for future in futures)
+        except BrokenProcessPool as error:
+            raise InputError(f"a process that wrote worlds to {out} was killed, perhaps for want of memory; go on with "
+                             "fewer --jobs") from error
         finally:
             pool.shutdown(cancel_futures=True)
+    return written
 
 
 def _begin() -> None:
