@@ -1,8 +1,8 @@
-"""Where to start from what the network says: with several frames, the place whose edges the images agree with.
+"""Where to start: of all places that a network or edges all around think of, the one that the images agree with most.
 
 A weak network takes the street ahead for the one behind: both are straight, with walls at their sides. The edges of six
 frames tell them apart, so each place that the network thinks of is refined from, and the one that fits best is the
-start. On one frame edges fit somewhere nearly anywhere: there the network alone has the say.
+start. Where these leave it open, and with few frames always, headings all around are looked at as well.
 """
 
 from __future__ import annotations
@@ -13,20 +13,25 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .errors import InputError
 from .geometry import se3
+from .headings import all_around, look_at
 from .matcher import Estimate
 from .refine.align import Alignment, align
 from .refine.config import RefineConfig
 from .types import Prior, Sample
 
-SEVERAL = 5  # frames from which on edges decide
+SEVERAL = 5  # frames from which on edges decide between the network's places
 HEARD = 6  # frames, spread over all, that they decide by
-REACH_DEG, REACH_M = 6.0, 1.2  # bounds of the search from each place: so far off are the network's answers
+LOOKED = 3  # frames by which many places are compared
+REACH_DEG, REACH_M = 6.0, 1.2  # bounds of the search from each of the network's places: so far off are its answers
 APART_DEG, APART_M = 1.0, 0.2  # alignments that end nearer to each other have found the same
 AHEAD = 1.2  # times the response of the second best place: less is no decision
+PROMISING = 3  # places of many that are followed
 START = 2.0, 0.2  # bounds within which all frames then search: a few have found it nearly
 SURE_MARGIN = 30.0  # log odds between the best pose and any other; wrong answers of the package's weights reach 24
 START_DEG, START_M = (2.0, 10.0), (0.2, 0.5)  # bounds of the search from one frame's answer
+SURE_RESPONSE, SURE_SIDES = 0.6, 0.85  # of few frames, found all around: below it fits elsewhere nearly as well
 
 
 @dataclass(frozen=True)
@@ -38,19 +43,36 @@ class Start:
 
 
 def find_start(samples: Sequence[Sample], estimate: Estimate, config: RefineConfig, device: torch.device) -> Start:
-    """Where to search for the one extrinsic of samples that `estimate` is of."""
+    """Where to search, where a network answers within the bounds of a guess: what edges all around say is not asked."""
     if len(samples) < SEVERAL:
         return Start(_spread_of(estimate), _doubt(estimate))
     # 1. from everywhere that the network thinks of
-    some = spread(samples, HEARD)
-    heard = [align(some, Prior(T, REACH_DEG, REACH_M), config, device) for T in (*estimate.tops, estimate.T_cam_lidar)]
+    heard = _heard(spread(samples, HEARD), estimate, config, device)
     # 2. the one that fits best, if any does
-    heard.sort(key=_response, reverse=True)
-    best, others = heard[0], [other for other in heard[1:] if _elsewhere(other, heard[0])]
-    if best.evidence is None or best.status == "failed":
-        return Start(_spread_of(estimate), f"the edges fit at no place that the network thinks of: {best.reason}")
+    if not _fits(heard[0]):
+        return _nowhere(heard[0], estimate)
     # 3. how clear that is
-    return Start(Prior(best.T_cam_lidar, *START), _doubt_among(best, others))
+    return Start(Prior(heard[0].T_cam_lidar, *START), _doubt_among(heard))
+
+
+def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: RefineConfig,
+                  device: torch.device) -> Start:
+    """Where to search where nobody has a guess. estimate: what a network says; None: there is none, or it has no
+    answer. Raises InputError where there is none and the edges fit nowhere."""
+    few, some = len(samples) < SEVERAL, spread(samples, HEARD)
+    # 1. where a network is sure of few frames
+    if few and estimate is not None and not _doubt(estimate):
+        return Start(_spread_of(estimate), "")
+    # 2. from everywhere that the network thinks of, if several frames agree on one of these
+    heard = [] if few or estimate is None else _heard(some, estimate, config, device)
+    # 3. else from all around as well
+    if not heard or not _fits(heard[0]) or _doubt_among(heard):
+        places = [*all_around(), *(_places(estimate) if few and estimate is not None else [])]
+        heard = _by_response([*heard, *_followed(places, some, config, device)])
+    if not _fits(heard[0]):
+        return _nowhere(heard[0], estimate)
+    # 4. how clear that is
+    return Start(Prior(heard[0].T_cam_lidar, *START), _doubt_of_few(heard) if few else _doubt_among(heard))
 
 
 def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
@@ -59,14 +81,50 @@ def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
     return [samples[i] for i in chosen]
 
 
+def _places(estimate: Estimate) -> list[Prior]:
+    """All that the network thinks of."""
+    return [Prior(T, REACH_DEG, REACH_M) for T in (*estimate.tops, estimate.T_cam_lidar)]
+
+
+def _heard(some: Sequence[Sample], estimate: Estimate, config: RefineConfig, device: torch.device) -> list[Alignment]:
+    """Where the network's places lead, the one that fits best first."""
+    return _by_response([align(some, place, config, device) for place in _places(estimate)])
+
+
+def _followed(places: Sequence[Prior], some: Sequence[Sample], config: RefineConfig,
+              device: torch.device) -> list[Alignment]:
+    """Where the most promising of many places lead, looked at quickly first; one that has failed where none fits."""
+    rough = _by_response(look_at(places, spread(some, LOOKED), config, device))
+    promising: list[Alignment] = []
+    for found in rough:
+        if len(promising) < PROMISING and _fits(found) and all(_elsewhere(found, other) for other in promising):
+            promising.append(found)
+    return [align(some, Prior(found.T_cam_lidar, *START), config, device) for found in promising] or rough[:1]
+
+
+def _by_response(heard: Sequence[Alignment]) -> list[Alignment]:
+    return sorted(heard, key=_response, reverse=True)
+
+
 def _response(found: Alignment) -> float:
     return -np.inf if found.evidence is None else found.evidence.response
+
+
+def _fits(found: Alignment) -> bool:
+    return found.evidence is not None and found.status != "failed"
 
 
 def _elsewhere(found: Alignment, best: Alignment) -> bool:
     """Whether two alignments ended in different places."""
     return (se3.rotation_error_deg(found.T_cam_lidar, best.T_cam_lidar) > APART_DEG
             or se3.translation_error_m(found.T_cam_lidar, best.T_cam_lidar) > APART_M)
+
+
+def _nowhere(best: Alignment, estimate: Estimate | None) -> Start:
+    """Where the edges fit nowhere, the network's answer stands, in doubt. Raises InputError without one."""
+    if estimate is None:
+        raise InputError(f"nobody knows where to start, and the edges fit at no heading: {best.reason}")
+    return Start(_spread_of(estimate), f"the edges fit at no place that was thought of: {best.reason}")
 
 
 def _spread_of(estimate: Estimate) -> Prior:
@@ -83,9 +141,22 @@ def _doubt(estimate: Estimate) -> str:
             f"{SURE_MARGIN:g} are asked; give a prior, or {SEVERAL} or more frames")
 
 
-def _doubt_among(best: Alignment, others: Sequence[Alignment]) -> str:
-    second = max((_response(other) for other in others), default=-np.inf)
+def _doubt_among(heard: Sequence[Alignment]) -> str:
+    """Why the first of these, the best, may be the wrong one."""
+    best = heard[0]
+    second = max((_response(other) for other in heard[1:] if _elsewhere(other, best)), default=-np.inf)
     if _response(best) < AHEAD * second:
         return (f"the edges fit about as well at two places (responses {_response(best):.2f} and {second:.2f}); give a "
                 "prior, or more frames")
     return ""
+
+
+def _doubt_of_few(heard: Sequence[Alignment]) -> str:
+    """The same by few frames, whose edges fit somewhere nearly anywhere."""
+    evidence = heard[0].evidence
+    assert evidence is not None
+    if evidence.response < SURE_RESPONSE or evidence.sides < SURE_SIDES:
+        return (f"so few edges fit (response {evidence.response:.2f}, of upright ones {evidence.sides:.2f}) that they "
+                f"might at a wrong place, too ({SURE_RESPONSE:g} and {SURE_SIDES:g} are asked); give a prior, or "
+                f"{SEVERAL} or more frames")
+    return _doubt_among(heard)

@@ -1,11 +1,12 @@
 """The facade: load once, register many. What the command line, the ROS node and users call.
 
-The network gives the start where there is no prior, or only a wide one; the flow network leads from a rough start to a
-nearer one; the refinement has the last word.
+Where there is no prior the network and edges all around give the start, where it is wide the network; the flow network
+leads from a rough start to a nearer one; the refinement has the last word.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .audition import SEVERAL, Start, find_start, spread
+from .audition import SEVERAL, Start, find_anywhere, find_start, spread
 from .config import load_config, option
 from .errors import InputError
 from .flow_aligner import FlowAligner
@@ -78,9 +79,9 @@ class Registrar:
         """The extrinsic of one sample.
 
         prior: a guess with its bounds, a bare (4, 4) T_cam_lidar (bounds 2 deg / 0.2 m), or None: no guess at all where
-        there is a network, else the sample's own extrinsic. Raises InputError where there is none or where it is no
-        rigid transform, or none is given and the network has no answer; a frame that cannot be registered is no error
-        but a Registration with status `failed`, the start handed on.
+        there is a network, or no recorded extrinsic, else that one. Raises InputError for one that is no rigid
+        transform, and where none is given and neither network nor edges have an answer; a frame that cannot be
+        registered is no error but a Registration with status `failed`, the start handed on.
         """
         return self.register_joint([sample], prior)
 
@@ -90,41 +91,62 @@ class Registrar:
         prior, where samples are registered several times in different company."""
         _check_one_rig(samples)
         # 1. the guess, as far as there is one
-        given = None if prior is None and self.has_network else _as_prior(prior, samples[0])
+        if prior is None and (self.has_network or samples[0].T_cam_lidar is None):
+            return self.register_anywhere(samples)
+        given = _as_prior(prior, samples[0])
         # 2. from there by direct alignment, which also judges; the network has nothing to add to a near guess, nor to
         # what several frames agree on
-        near = None
-        if given is not None:
-            near = self._aligned(samples, given, prepared)
-            if not self.asks_network(given) or (near.status == "ok" and len(samples) >= SEVERAL):
-                return near
+        near = self._aligned(samples, given, prepared)
+        if not self.asks_network(given) or (near.status == "ok" and len(samples) >= SEVERAL):
+            return near
         # 3. from where the network thinks; that counts where it is sure of it, and better
         assert self.matcher is not None
         try:
             estimate = self.matcher.estimate_jointly(spread(samples, MOST_LOOKED_AT), given)
         except InputError as error:
-            if near is None:
-                raise
             return noting(near, f"the network has no answer: {error}")
         start = find_start(samples, estimate, self.config.refine, self.device)
-        far = self._aligned(samples, start.prior)
-        far = _doubting(replace(far, timings=summed(estimate.timings, far.timings)), estimate, start)
-        return far if near is None or given is None else better_of(near, far, given)
+        return better_of(near, self._from(start, samples, estimate), given)
+
+    def register_anywhere(self, samples: Sequence[Sample]) -> Registration:
+        """One extrinsic for samples of one rig where nobody has a guess: the recorded ones are not looked at. Errors as
+        in `register`."""
+        _check_one_rig(samples)
+        begin = time.perf_counter()
+        estimate, why = self._thought_of(samples)
+        start = find_anywhere(samples, estimate, self.config.refine, self.device)
+        looked = time.perf_counter() - begin - (0.0 if estimate is None else sum(estimate.timings.values()))
+        found = self._from(start, samples, estimate)
+        found = replace(found, timings={**found.timings, "look around": looked})
+        return noting(found, why) if why else found
 
     def guess(self, samples: Sequence[Sample]) -> Start:
-        """Where samples of one rig seem to have their camera. Raises InputError without a network, and where it has no
+        """Where samples of one rig seem to have their camera. Raises InputError where neither network nor edges have an
         answer."""
         _check_one_rig(samples)
-        if self.matcher is None:
-            raise InputError("nobody knows where to start: give an extrinsic, or the weights of a network")
-        estimate = self.matcher.estimate_jointly(spread(samples, MOST_LOOKED_AT))
-        return find_start(samples, estimate, self.config.refine, self.device)
+        return find_anywhere(samples, self._thought_of(samples)[0], self.config.refine, self.device)
 
     def asks_network(self, prior: Prior | None) -> bool:
         """Whether the network has a say from such a prior; the refinement gets there from a near one by itself."""
         near = (prior is not None and prior.max_deg <= self.config.trusted_deg
                 and prior.max_m <= self.config.trusted_m)
         return self.has_network and not near
+
+    def _thought_of(self, samples: Sequence[Sample]) -> tuple[Estimate | None, str]:
+        """What the network says; None without a network, and with the reason in words where it has no answer."""
+        if self.matcher is None:
+            return None, ""
+        try:
+            return self.matcher.estimate_jointly(spread(samples, MOST_LOOKED_AT)), ""
+        except InputError as error:
+            return None, f"the network has no answer: {error}"
+
+    def _from(self, start: Start, samples: Sequence[Sample], estimate: Estimate | None) -> Registration:
+        """By direct alignment from a start, as sure as that is."""
+        found = self._aligned(samples, start.prior)
+        if estimate is not None:
+            found = replace(found, timings=summed(estimate.timings, found.timings))
+        return _doubting(found, estimate, start)
 
     def _aligned(self, samples: Sequence[Sample], prior: Prior, prepared: Prepared | None = None) -> Registration:
         """By direct alignment from a prior; from a rough one also from where the flow network leads, if that fits
@@ -148,9 +170,9 @@ class Registrar:
         return None if self._weights is None else Matcher(self._weights, self.device, self.config.compile)
 
 
-def _doubting(found: Registration, estimate: Estimate, start: Start) -> Registration:
+def _doubting(found: Registration, estimate: Estimate | None, start: Start) -> Registration:
     """An answer is only as sure as its start: the refinement finds the best pose nearby, right or wrong."""
-    if estimate.left_out:
+    if estimate is not None and estimate.left_out:
         found = noting(found, f"the network left out {'; '.join(estimate.left_out)}")
     if found.status != "ok" or not start.doubt:
         return found
@@ -194,8 +216,7 @@ def _check_one_rig(samples: Sequence[Sample]) -> None:
 def _as_prior(prior: Prior | np.ndarray | None, sample: Sample) -> Prior:
     """A checked prior, whatever form it came in."""
     if prior is None:
-        if sample.T_cam_lidar is None:
-            raise InputError(f"{sample.name}: nobody knows a rough extrinsic; give one as prior")
+        assert sample.T_cam_lidar is not None
         prior = sample.T_cam_lidar
     if not isinstance(prior, Prior):
         prior = Prior(np.asarray(prior))

@@ -32,7 +32,6 @@ class PairRegistration:
 
     def __init__(self, registrar: Registrar, settings: Callable[[], Settings], reference: Reference,
                  lost: Lost) -> None:
-        """lost is not asked where there is no network."""
         self._registrar, self._settings, self._reference, self._lost = registrar, settings, reference, lost
 
     def sample_of(self, pair: Pair) -> Sample:
@@ -56,14 +55,15 @@ class PairRegistration:
         reference = self._known(lidar_frame, camera_frame, newest.stamp)
         # 2. from there, or from scratch where that is far off
         lost: Sequence[Sample] = ()
-        if reference is not None and self._registrar.has_network and searching():
+        if reference is not None and searching():
             lost = self._lost((lidar_frame, camera_frame), reference)
         if lost:
             assert reference is not None
             found = search_from_scratch(lost, reference, self._registrar, searching)
         else:
             prior = None if reference is None else Prior(reference, settings.prior_max_deg, settings.prior_max_m)
-            found = self._registrar.register_joint(samples, prior)
+            found = (self._registrar.register_anywhere(samples) if prior is None
+                     else self._registrar.register_joint(samples, prior))
         # 3. with all that belongs to it
         now = time.monotonic()
         return Outcome(found, reference, samples[-1], lidar_frame, camera_frame, newest.stamp, newest.apart,
@@ -84,15 +84,11 @@ class PairRegistration:
         self._registrar.register(sample, Prior(np.eye(4), 0.5, 0.05))
 
     def _known(self, lidar_frame: str, camera_frame: str, stamp: int) -> np.ndarray | None:
-        """T_cam_lidar (4, 4) that counts as known, None where the network looks for it. Raises NoStart."""
+        """T_cam_lidar (4, 4) that counts as known, None where it is looked for from scratch. Raises NoStart."""
         try:
-            reference = self._reference.find(lidar_frame, camera_frame, stamp)
+            return self._reference.find(lidar_frame, camera_frame, stamp)
         except InputError as error:
             raise NoStart(str(error)) from error
-        if reference is None and not self._registrar.has_network:
-            raise NoStart("prior.source is none, so there is no start, and without weights nothing looks for one; set "
-                          "prior.source to tf, file or parameters, or weights to default or a trained network")
-        return reference
 
     def _frames(self, pair: Pair) -> tuple[str, str]:
         """Names of the LiDAR's and the camera's frame: as set, else as the messages say."""

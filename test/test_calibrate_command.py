@@ -106,7 +106,6 @@ def test_an_unreadable_frame_is_said_and_left_out(drive: Path, settings: Path, t
 
 
 def test_what_cannot_be_used_is_refused_in_words(drive: Path, tmp_path: Path) -> None:
-    assert_refused(crossi2p("calibrate", drive, "--from-scratch", "--weights", "none"), "weights")
     assert_refused(crossi2p("calibrate", drive, "--camera", "a,a"), "--camera a,a")
     assert_refused(crossi2p("calibrate", drive, "--camera-frame", "a,b"), "2 frames for 1 cameras")
     assert_refused(crossi2p("calibrate", tmp_path / "nowhere"), "nowhere")

@@ -10,11 +10,13 @@ import pytest
 import torch
 from random_weights import random_weights
 
+from crossi2p_core import audition
 from crossi2p_core import weights as shipped
 from crossi2p_core.datasets import open_source
 from crossi2p_core.datasets.source import View
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
+from crossi2p_core.headings import all_around
 from crossi2p_core.matcher import load_network
 from crossi2p_core.model.batch import collate
 from crossi2p_core.model.config import preset
@@ -50,7 +52,9 @@ def test_names(own: Path, tmp_path: Path) -> None:
     assert shipped.find_weights(None) is None and shipped.find_weights("default") == own
 
 
-def test_the_packages_own_are_read_when_they_are_needed(own: Path, sample: Sample) -> None:
+def test_the_packages_own_are_read_when_they_are_needed(own: Path, sample: Sample,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audition, "all_around", lambda: all_around()[9:11])
     registrar = Registrar(device="cpu")
     assert registrar.has_network and registrar.asks_network(None)
     near = Prior(np.asarray(sample.T_cam_lidar), 2.0, 0.2)

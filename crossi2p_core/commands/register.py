@@ -50,10 +50,11 @@ def register(
         "--config", metavar="FILE", show_default=False, help="Settings of the registrar (YAML).")] = None,
     weights: Annotated[Path | None, typer.Option(
         "--weights", metavar="FILE", show_default=False,
-        help="A checkpoint of crossi2p train, for the network that looks for a start where there is none, or one that "
-             "may be more than 5 deg or 25 cm wrong (--search); none: no network. Default: the package's own.")] = None,
+        help="A checkpoint of crossi2p train, for the network that helps to look for a start where there is none, or "
+             "one that may be more than 5 deg or 25 cm wrong (--search); none: no network. Default: the package's own."
+        )] = None,
     from_scratch: Annotated[bool, typer.Option(
-        "--from-scratch", help="Start from no extrinsic at all.")] = False,
+        "--from-scratch", help="Start from no extrinsic at all: by the network, and by edges all around.")] = False,
 ) -> None:
     """Find where the camera sits relative to the LiDAR, and say how sure that is.
 
@@ -69,9 +70,6 @@ def register(
     from ..registrar import Registrar  # loads torch: not before the rest of the input is known to be usable
 
     registrar = Registrar(config, device, weights)
-    if from_scratch and not registrar.has_network:
-        raise InputError("--from-scratch needs a network to look for a start; leave --weights out, or name a "
-                         "checkpoint")
     with staged_folder(out) as folder:
         run = _register_jointly if joint else _register_each
         records = run(opened, chosen, starts, registrar, folder)
@@ -96,10 +94,10 @@ def _register_each(source: Source, chosen: list[int], starts: Starts, registrar:
 
 
 def _register_one(sample: Sample, prior: Prior | None, registrar: Registrar, folder: Path | None) -> dict[str, Any]:
-    """A record of one frame; with no start at all, a frame that the network cannot take is a failed one."""
+    """A record of one frame; with no start at all, a frame whose camera is found nowhere is a failed one."""
     begin = time.perf_counter()
     try:
-        result = registrar.register(sample, prior)
+        result = registrar.register_anywhere([sample]) if prior is None else registrar.register(sample, prior)
     except InputError as error:
         if prior is not None:
             raise
@@ -124,7 +122,7 @@ def _register_jointly(source: Source, chosen: list[int], starts: Starts, registr
     prior = starts.for_group(samples[0])
     begin = time.perf_counter()
     with progress(f"Registering {len(samples)} frames jointly"):
-        result = registrar.register_joint(samples, prior)
+        result = registrar.register_anywhere(samples) if prior is None else registrar.register_joint(samples, prior)
     seconds = time.perf_counter() - begin
     start = None if prior is None else prior.T_cam_lidar
     record = make_record("joint", start, result, samples[0].T_cam_lidar, seconds)

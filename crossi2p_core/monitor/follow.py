@@ -125,10 +125,8 @@ class Follower:
         return Followed(said, self._take(found, samples))
 
     def _is_off(self, said: Said) -> bool:
-        """The camera has moved, or nothing fits any more where a network could find out where it is."""
-        if self.watch.standing.lost:
-            return self._registrar.has_network
-        return said.state is State.DECALIBRATED
+        """The camera has moved, or nothing fits any more: then it is looked for from scratch."""
+        return self.watch.standing.lost or said.state is State.DECALIBRATED
 
     def _since(self, said: Said) -> list[Sample]:
         """The frames kept since the move, or since the first doubts; where nothing fits any more, those that do not;

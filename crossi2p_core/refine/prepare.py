@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
 import numpy as np
 import torch
 
@@ -9,7 +13,7 @@ from ..geometry import se3
 from ..types import Camera, PointCloud, Prior, Sample
 from .config import RefineConfig
 from .focus import near_view
-from .image_edges import edge_maps, why_blind
+from .image_edges import EdgeMap, edge_maps, why_blind
 from .lidar_edges import find_edges, thin
 from .objective import FrameProblem, make_problem
 from .spacing import Spacing
@@ -24,46 +28,86 @@ _PER_ROW_GAP = 0.36  # measured with 16 and 32 beams, whose rows lie 2.0 and 1.3
 _MERGED = 0.4
 
 
+Made = TypeVar("Made")
+
+
 class Unusable(Exception):
     """A frame that says nothing about the extrinsic; the message is the reason in words."""
 
 
-class Prepared:
-    """Frames that are aligned several times from one prior, such as with some of them left out: prepared once each."""
+@dataclass(frozen=True)
+class Sight:
+    """What a frame shows wherever its camera may be: its cloud, thinned, and the maps of its image."""
 
-    def __init__(self, prior: Prior) -> None:
+    name: str
+    cloud: PointCloud
+    spacing: Spacing
+    maps: list[EdgeMap]
+
+
+class Prepared:
+    """Frames that are aligned several times, from one prior or from several: prepared once each."""
+
+    def __init__(self, prior: Prior, sights: dict[int, tuple[Sample, Sight | str]] | None = None) -> None:
+        """sights: what another one has seen of the same frames already."""
         self.prior = prior
-        self._done: dict[int, tuple[Sample, FrameProblem | str]] = {}  # the sample keeps its id from being another's
+        self._sights = {} if sights is None else sights  # by the id of a sample; kept, so that it stays the sample's
+        self._done: dict[int, FrameProblem | str] = {}
+
+    def elsewhere(self, prior: Prior) -> Prepared:
+        """The same frames for another prior; what does not depend on it is shared."""
+        return Prepared(prior, self._sights)
 
     def frame(self, sample: Sample, config: RefineConfig, device: torch.device) -> FrameProblem | str:
         """The problem, or in words why it is none."""
         if id(sample) not in self._done:
-            try:
-                self._done[id(sample)] = sample, prepare_frame(sample, self.prior, config, device)
-            except Unusable as reason:
-                self._done[id(sample)] = sample, str(reason)
-        return self._done[id(sample)][1]
+            self._done[id(sample)] = self._problem(sample, config, device)
+        return self._done[id(sample)]
+
+    def _problem(self, sample: Sample, config: RefineConfig, device: torch.device) -> FrameProblem | str:
+        if id(sample) not in self._sights:
+            self._sights[id(sample)] = sample, _or_why_not(lambda: sight_of(sample, config, device))
+        sight = self._sights[id(sample)][1]
+        return sight if isinstance(sight, str) else _or_why_not(lambda: problem_at(sight, self.prior, config, device))
 
 
 def prepare_frame(sample: Sample, prior: Prior, config: RefineConfig, device: torch.device) -> FrameProblem:
     """Edges and maps of one frame. Raises Unusable, with the reason in words, where it holds nothing to align."""
+    return problem_at(sight_of(sample, config, device), prior, config, device)
+
+
+def sight_of(sample: Sample, config: RefineConfig, device: torch.device) -> Sight:
+    """What does not depend on the prior. Raises Unusable for an image or a cloud that shows nothing."""
     blind = why_blind(sample.image, config.image)
     if blind:
         raise Unusable(f"{sample.name}: {blind}")
     if len(sample.cloud) < MIN_POINTS:
         raise Unusable(f"{sample.name}: the cloud has {len(sample.cloud)} usable points; {MIN_POINTS} are the least")
     cloud, spacing = thin(sample.cloud, config.lidar)
-    origin = viewpoint(cloud.xyz, se3.inverse(prior.T_cam_lidar)[:3, 3])
     view = working_view(sample.image, sample.camera, config.image.focal_px)
-    cloud = cloud.select(near_view(cloud.xyz, view.camera, prior.T_cam_lidar, prior.max_deg, prior.max_m))
-    edges = find_edges(cloud, spacing, origin, config.lidar)
+    return Sight(sample.name, cloud, spacing, edge_maps(view, config.image, device))
+
+
+def problem_at(sight: Sight, prior: Prior, config: RefineConfig, device: torch.device) -> FrameProblem:
+    """Edges near the prior's field of view. Raises Unusable where there are too few."""
+    origin = viewpoint(sight.cloud.xyz, se3.inverse(prior.T_cam_lidar)[:3, 3])
+    camera = sight.maps[0].camera
+    cloud = sight.cloud.select(near_view(sight.cloud.xyz, camera, prior.T_cam_lidar, prior.max_deg, prior.max_m))
+    edges = find_edges(cloud, sight.spacing, origin, config.lidar)
     if len(edges) < MIN_EDGES:
-        raise Unusable(f"{sample.name}: {len(edges)} LiDAR edges lie near the camera's view ({MIN_EDGES} are the "
+        raise Unusable(f"{sight.name}: {len(edges)} LiDAR edges lie near the camera's view ({MIN_EDGES} are the "
                        f"least, {len(cloud)} points); is the guess right, does the LiDAR look where the camera does?")
-    maps = edge_maps(view, config.image, device)
     forward = prior.T_cam_lidar[2, :3]  # the optical axis: most cameras look where the vehicle drives
-    return make_problem(edges, config.lidar, maps, cloud, np.asarray(forward), _raster(spacing, bool(origin.any())),
-                        config.seed, device)
+    raster = _raster(sight.spacing, bool(origin.any()))
+    return make_problem(edges, config.lidar, sight.maps, cloud, np.asarray(forward), raster, config.seed, device)
+
+
+def _or_why_not(make: Callable[[], Made]) -> Made | str:
+    """What is made, or in words why it cannot be."""
+    try:
+        return make()
+    except Unusable as reason:
+        return str(reason)
 
 
 def _raster(spacing: Spacing, merged: bool) -> float:
