@@ -31,7 +31,7 @@ PROMISING = 3  # places of many that are followed
 START = 2.0, 0.2  # bounds within which all frames then search: a few have found it nearly
 SURE_MARGIN = 30.0  # log odds between the best pose and any other; wrong answers of the package's weights reach 24
 START_DEG, START_M = (2.0, 10.0), (0.2, 0.5)  # bounds of the search from one frame's answer
-SURE_RESPONSE, SURE_SIDES = 0.6, 0.85  # of few frames, found all around: below it fits elsewhere nearly as well
+SURE_RESPONSE, SURE_SIDES = 0.65, 0.9  # of few frames: below these they fit at wrong places, too
 
 
 @dataclass(frozen=True)
