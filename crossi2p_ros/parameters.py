@@ -46,9 +46,9 @@ class Settings:
     lidar_frame: str = parameter("", "frame of the LiDAR; empty: as the clouds say")
     device: str = parameter("auto", "auto (a GPU where there is one), cpu, cuda or cuda:N")
     config_file: str = parameter("", "YAML file with settings of the registration itself; empty: its defaults")
-    weights: str = parameter("", "checkpoint of crossi2p train, for the network that looks for the start where "
-                             "prior.source is none, or may be far off; default: the package's own; none: no network; "
-                             "empty: as config_file says, else default")
+    weights: str = parameter("", "checkpoint of crossi2p train, for the network that helps to look for the start "
+                             "where prior.source is none, or may be far off; default: the package's own; none: no "
+                             "network; empty: as config_file says, else default")
     autostart: bool = parameter(False, "configure and activate without being asked, where no launch file does")
 
     # When to register what
@@ -73,7 +73,7 @@ class Settings:
                                     low=0.0, high=86400.0, live=True)
 
     prior_source: str = parameter("tf", "where the start comes from: the tree of TF, prior.file, prior.translation and "
-                                  "prior.quaternion_xyzw, or nowhere: the network looks for it",
+                                  "prior.quaternion_xyzw, or nowhere: it is looked for from scratch",
                                   choices=("tf", "file", "parameters", "none"),
                                   live=True)
     prior_file: str = parameter("", "YAML file with T_cam_lidar, such as ~/save writes", live=True)
