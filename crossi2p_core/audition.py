@@ -60,19 +60,21 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
     """Where to search where nobody has a guess. estimate: what a network says; None: there is none, or it has no
     answer. Raises InputError where there is none and the edges fit nowhere."""
     few, some = len(samples) < SEVERAL, spread(samples, HEARD)
-    # 1. where a network is sure of few frames
-    if few and estimate is not None and not _doubt(estimate):
-        return Start(_spread_of(estimate), "")
-    # 2. from everywhere that the network thinks of, if several frames agree on one of these
+    # 1. where a network is sure of few frames, if their edges do not contradict it
+    sure = _spread_of(estimate) if few and estimate is not None and not _doubt(estimate) else None
+    if sure is not None and _convinces(align(some, sure, config, device)):
+        return Start(sure, "")
+    # 2. from everywhere that the network thinks of, if several frames clearly fit at one of these
     heard = [] if few or estimate is None else _heard(some, estimate, config, device)
     # 3. else from all around as well
-    if not heard or not _fits(heard[0]) or _doubt_among(heard):
+    if not heard or not _convinces(heard[0]) or _doubt_among(heard):
         places = [*all_around(), *(_places(estimate) if few and estimate is not None else [])]
         heard = _by_response([*heard, *_followed(places, some, config, device)])
     if not _fits(heard[0]):
         return _nowhere(heard[0], estimate)
     # 4. how clear that is
-    return Start(Prior(heard[0].T_cam_lidar, *START), _doubt_of_few(heard) if few else _doubt_among(heard))
+    doubt = _doubt_of_few(heard) if few else _doubt_among(heard)
+    return Start(sure, "") if doubt and sure is not None else Start(Prior(heard[0].T_cam_lidar, *START), doubt)
 
 
 def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
@@ -112,6 +114,10 @@ def _response(found: Alignment) -> float:
 
 def _fits(found: Alignment) -> bool:
     return found.evidence is not None and found.status != "failed"
+
+
+def _convinces(found: Alignment) -> bool:
+    return found.evidence is not None and found.evidence.convincing
 
 
 def _elsewhere(found: Alignment, best: Alignment) -> bool:

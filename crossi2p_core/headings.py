@@ -24,6 +24,7 @@ Array = np.ndarray
 HEADINGS = 18
 REACH_DEG, REACH_M = 13.0, 0.8  # bounds of the search about each: half a step, and how aslant and how far cameras stand
 QUICK_SAMPLES, QUICK_STARTS, QUICK_FINALISTS = 1500, 10, 2  # of that search
+THREADS = 4  # more gain little, and each takes some 100 MB
 AHEAD_OF_LIDAR = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])  # of a camera that looks along the LiDAR's x axis
 
 
@@ -44,6 +45,6 @@ def look_at(places: Sequence[Prior], samples: Sequence[Sample], config: RefineCo
     quick = replace(config, drive=replace(config.drive, enabled=False), search=search)
     prepared = Prepared(places[0])
     first = align(samples, places[0], quick, device, prepared)  # the others share what it has seen of image and cloud
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         return [first, *pool.map(lambda place: align(samples, place, quick, device, prepared.elsewhere(place)),
                                  places[1:])]

@@ -174,9 +174,9 @@ def _doubting(found: Registration, estimate: Estimate | None, start: Start) -> R
     """An answer is only as sure as its start: the refinement finds the best pose nearby, right or wrong."""
     if estimate is not None and estimate.left_out:
         found = noting(found, f"the network left out {'; '.join(estimate.left_out)}")
-    if found.status != "ok" or not start.doubt:
+    if not start.doubt:
         return found
-    return replace(found, status="uncertain", reason=f"{found.reason}; but {start.doubt}")
+    return noting(replace(found, status="uncertain" if found.status == "ok" else found.status), f"but {start.doubt}")
 
 
 def _is_rough(prior: Prior) -> bool:

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from crossi2p_core import audition
-from crossi2p_core.audition import SEVERAL, SURE_MARGIN, Start, find_start
+from crossi2p_core.audition import SEVERAL, SURE_MARGIN, Start, find_anywhere, find_start
 from crossi2p_core.datasets import open_source
 from crossi2p_core.geometry import se3
+from crossi2p_core.headings import all_around
 from crossi2p_core.matcher import Estimate
 from crossi2p_core.refine.config import DriveConfig, RefineConfig, SearchConfig
 from crossi2p_core.types import Sample
@@ -70,6 +71,49 @@ def test_with_few_frames_the_network_has_the_say(drive: list[Sample]) -> None:
     sure, unsure = (start(drive[:SEVERAL - 1], thought_of(wrong, margin=factor * SURE_MARGIN)) for factor in (2, 0.5))
     assert np.array_equal(sure.prior.T_cam_lidar, wrong) and sure.doubt == ""
     assert "not sure where to start" in unsure.doubt
+
+
+@pytest.fixture
+def two_headings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ahead, where the camera looks, and beside that."""
+    monkeypatch.setattr(audition, "all_around", lambda: all_around()[:2])
+
+
+def anywhere(samples: list[Sample], estimate: Estimate | None) -> Start:
+    return find_anywhere(samples, estimate, QUICK, torch.device("cpu"))
+
+
+def test_from_no_guess_the_edges_of_one_frame_outvote_a_network_that_is_sure_only_where_they_are_clear(
+        drive: list[Sample], two_headings: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = np.asarray(drive[0].T_cam_lidar)
+    sure = thought_of(BEHIND @ truth, margin=2 * SURE_MARGIN)
+    for asked, right in ((0.3, True), (9.0, False)):
+        monkeypatch.setattr(audition, "SURE_RESPONSE", asked)
+        monkeypatch.setattr(audition, "SURE_SIDES", asked)
+        found = anywhere(drive[:1], sure)
+        near = bool(se3.rotation_error_deg(found.prior.T_cam_lidar, truth) < 1.0)
+        assert found.doubt == "" and near is right
+
+
+def test_from_no_guess_several_frames_are_looked_at_all_around_where_no_place_of_the_network_fits(
+        drive: list[Sample], two_headings: None) -> None:
+    truth = np.asarray(drive[0].T_cam_lidar)
+    found = anywhere(drive, thought_of(BEHIND @ truth))
+    assert se3.rotation_error_deg(found.prior.T_cam_lidar, truth) < 0.5 and found.doubt == ""
+
+
+def test_from_no_guess_a_sure_network_whose_place_fits_is_believed_at_once(
+        drive: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audition, "look_at", lambda *_: pytest.fail("nothing else has to be looked at"))
+    truth = np.asarray(drive[0].T_cam_lidar)
+    found = anywhere(drive[:1], thought_of(truth, margin=2 * SURE_MARGIN))
+    assert np.array_equal(found.prior.T_cam_lidar, truth) and found.doubt == ""
+
+
+def test_few_frames_that_might_fit_elsewhere_are_in_doubt(drive: list[Sample], two_headings: None,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audition, "SURE_RESPONSE", 9.0)
+    assert "they might at a wrong place" in anywhere(drive[:1], None).doubt
 
 
 def test_frames_without_light_end_in_the_networks_answer_and_doubt(drive: list[Sample]) -> None:
