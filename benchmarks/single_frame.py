@@ -1,4 +1,4 @@
-"""One frame and no guess at all: where is its camera? `python -m benchmarks.single_frame DATA [--weights none]`.
+"""One frame and no guess at all: where is its camera? `python -m benchmarks.single_frame DATA`.
 
 Every scan is turned by a yaw of its own, so that neither the recorded extrinsic nor what is usual for cars helps; it
 stays about its LiDAR, as a scan is. Beside each frame stands the same with another frame's image. Lines of
@@ -31,7 +31,6 @@ FRAMES = {
     "compact/kitti_object_training": [2, 6, 8, 12, 14, 18, 20],
     "rigs": [1, 3, 5, 7, *range(8, 21)],
 }
-SETTINGS = (("default", False), ("default", True), ("none", False))  # weights, and whether images are wrong
 LIMITS = ((5.0, 200.0), (1.0, 30.0), (0.5, 5.0))  # deg, cm
 RECORDS = Path("out/single_frame.jsonl")
 
@@ -42,7 +41,6 @@ class Run:
 
     source: str
     frame: int
-    weights: str
     wrong: bool
 
 
@@ -64,8 +62,8 @@ def measure(data: str, jobs: int) -> None:
     """Run all that is not yet recorded, appending a line for each."""
     RECORDS.parent.mkdir(parents=True, exist_ok=True)
     done = {json.dumps(json.loads(line)["run"]) for line in RECORDS.open()} if RECORDS.exists() else set()
-    every = [Run(source, frame, weights, wrong) for weights, wrong in SETTINGS
-             for source, frames in FRAMES.items() for frame in frames]
+    every = [Run(source, frame, wrong) for wrong in (False, True) for source, frames in FRAMES.items()
+             for frame in frames]
     todo = [run for run in every if json.dumps(asdict(run)) not in done]
     fresh = multiprocessing.get_context("spawn")  # a forked process inherits cv2's locks but not its threads
     with ProcessPoolExecutor(jobs, fresh, initializer=one_thread) as pool, RECORDS.open("a") as file:
@@ -90,7 +88,7 @@ def execute(data: str, run: Run) -> dict[str, Any]:
     sample = move_scan(sample, draw_plane_motion(np.random.default_rng(run.frame), 180.0, 0.0))
     begin = time.perf_counter()
     try:
-        found = Registrar(device="cpu", weights=run.weights).register_anywhere([sample])
+        found = Registrar(device="cpu").register_anywhere([sample])
     except InputError as error:
         return {"run": asdict(run), "status": "failed", "reason": str(error), "error": [180.0, 1e4],
                 "seconds": time.perf_counter() - begin}
@@ -102,16 +100,13 @@ def execute(data: str, run: Run) -> dict[str, Any]:
 def table(records: list[dict[str, Any]]) -> Iterator[str]:
     """Lines of Markdown."""
     within = " | ".join(f"within {deg:g} deg / {cm:g} cm" for deg, cm in LIMITS)
-    yield f"| recording | network | image | frames | median | {within} | ok | ok, not within 1 / 30 | seconds |"
-    yield "|---" * 11 + "|"
+    yield f"| recording | image | frames | median | {within} | ok | ok, not within 1 / 30 | seconds |"
+    yield "|---" * 10 + "|"
     for source in FRAMES:
-        for weights, wrong in SETTINGS:
-            some = [each for each in records if each["run"]["source"] == source
-                    and (each["run"]["weights"], each["run"]["wrong"]) == (weights, wrong)]
+        for wrong in (False, True):
+            some = [each for each in records if (each["run"]["source"], each["run"]["wrong"]) == (source, wrong)]
             if some:
-                network = "none" if weights == "none" else "the package's"
-                yield (f"| {source.rpartition('/')[2]} | {network} | {'wrong' if wrong else 'right'} | {len(some)} | "
-                       f"{_row(some)} |")
+                yield f"| {source.rpartition('/')[2]} | {'wrong' if wrong else 'right'} | {len(some)} | {_row(some)} |"
 
 
 def _row(records: list[dict[str, Any]]) -> str:

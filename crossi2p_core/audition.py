@@ -31,7 +31,8 @@ PROMISING = 3  # places of many that are followed
 START = 2.0, 0.2  # bounds within which all frames then search: a few have found it nearly
 SURE_MARGIN = 30.0  # log odds between the best pose and any other; wrong answers of the package's weights reach 24
 START_DEG, START_M = (2.0, 10.0), (0.2, 0.5)  # bounds of the search from one frame's answer
-SURE_RESPONSE, SURE_SIDES = 0.65, 0.9  # of few frames: below these they fit at wrong places, too
+FEW_EDGES = 300  # in view that count half
+SURE_RESPONSE, SURE_SIDES = 0.6, 0.9  # of few frames: below these they fit at wrong places, too
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
     heard = [] if few or estimate is None else _heard(some, estimate, config, device)
     # 3. else from all around as well
     if not heard or not _convinces(heard[0]) or _doubt_among(heard):
-        places = [*all_around(), *(_places(estimate) if few and estimate is not None else [])]
+        places = [*all_around(), *([] if sure is None else [sure])]
         heard = _by_response([*heard, *_followed(places, some, config, device)])
     if not _fits(heard[0]):
         return _nowhere(heard[0], estimate)
@@ -109,7 +110,10 @@ def _by_response(heard: Sequence[Alignment]) -> list[Alignment]:
 
 
 def _response(found: Alignment) -> float:
-    return -np.inf if found.evidence is None else found.evidence.response
+    """How well the edges fit; few of them, as at the rim of a narrow LiDAR's view, fit somewhere by chance."""
+    if found.evidence is None:
+        return -np.inf
+    return found.evidence.response * found.residuals.edges / (found.residuals.edges + FEW_EDGES)
 
 
 def _fits(found: Alignment) -> bool:
@@ -161,8 +165,8 @@ def _doubt_of_few(heard: Sequence[Alignment]) -> str:
     """The same by few frames, whose edges fit somewhere nearly anywhere."""
     evidence = heard[0].evidence
     assert evidence is not None
-    if evidence.response < SURE_RESPONSE or evidence.sides < SURE_SIDES:
-        return (f"so few edges fit (response {evidence.response:.2f}, of upright ones {evidence.sides:.2f}) that they "
-                f"might at a wrong place, too ({SURE_RESPONSE:g} and {SURE_SIDES:g} are asked); give a prior, or "
+    if _response(heard[0]) < SURE_RESPONSE or evidence.sides < SURE_SIDES:
+        return (f"so few edges fit (response {_response(heard[0]):.2f}, of upright ones {evidence.sides:.2f}) that "
+                f"they might at a wrong place, too ({SURE_RESPONSE:g} and {SURE_SIDES:g} are asked); give a prior, or "
                 f"{SEVERAL} or more frames")
     return _doubt_among(heard)
