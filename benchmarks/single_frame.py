@@ -2,7 +2,8 @@
 
 Every scan is turned by a yaw of its own, so that neither the recorded extrinsic nor what is usual for cars helps; it
 stays about its LiDAR, as a scan is. Beside each frame stands the same with another frame's image. Lines of
-`out/single_frame.jsonl` are not computed again. The table goes into `docs/results.md`.
+`out/single_frame.jsonl` are not computed again; those of the table are kept in `benchmarks/records`. The table goes
+into `docs/results.md`.
 """
 
 from __future__ import annotations
