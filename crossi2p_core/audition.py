@@ -29,7 +29,7 @@ APART_DEG, APART_M = 1.0, 0.2  # alignments that end nearer to each other have f
 AHEAD = 1.2  # times the response of the second best place: less is no decision
 PROMISING = 3  # places of many that are followed
 START = 2.0, 0.2  # bounds within which all frames then search: a few have found it nearly
-SURE_MARGIN = 30.0  # log odds between the best pose and any other; wrong answers of the package's weights reach 24
+SURE_MARGIN = 30.0  # log odds between the best pose and any other; few wrong answers of the package's weights have more
 START_DEG, START_M = (2.0, 10.0), (0.2, 0.5)  # bounds of the search from one frame's answer
 FEW_EDGES = 300  # in view that count half
 SURE_RESPONSE, SURE_SIDES = 0.6, 0.9  # of few frames: below these they fit at wrong places, too
@@ -61,7 +61,7 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
     """Where to search where nobody has a guess. estimate: what a network says; None: there is none, or it has no
     answer. Raises InputError where there is none and the edges fit nowhere."""
     few, some = len(samples) < SEVERAL, spread(samples, HEARD)
-    # 1. where a network is sure of few frames, if their edges do not contradict it
+    # 1. where a network is sure of few frames, if their edges say so, too
     sure = _spread_of(estimate) if few and estimate is not None and not _doubt(estimate) else None
     if sure is not None and _convinces(align(some, sure, config, device)):
         return Start(sure, "")
@@ -73,9 +73,9 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
         heard = _by_response([*heard, *_followed(places, some, config, device)])
     if not _fits(heard[0]):
         return _nowhere(heard[0], estimate)
-    # 4. how clear that is
+    # 4. how clear that is; where it is not, a network that is sure has the say
     doubt = _doubt_of_few(heard) if few else _doubt_among(heard)
-    return Start(sure, "") if doubt and sure is not None else Start(Prior(heard[0].T_cam_lidar, *START), doubt)
+    return Start(sure if doubt and sure is not None else Prior(heard[0].T_cam_lidar, *START), doubt)
 
 
 def spread(samples: Sequence[Sample], count: int) -> list[Sample]:

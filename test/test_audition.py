@@ -92,7 +92,7 @@ def test_from_no_guess_the_edges_of_one_frame_outvote_a_network_that_is_sure_onl
         monkeypatch.setattr(audition, "SURE_SIDES", asked)
         found = anywhere(drive[:1], sure)
         near = bool(se3.rotation_error_deg(found.prior.T_cam_lidar, truth) < 1.0)
-        assert found.doubt == "" and near is right
+        assert (found.doubt == "") is near is right
 
 
 def test_from_no_guess_several_frames_are_looked_at_all_around_where_no_place_of_the_network_fits(

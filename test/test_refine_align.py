@@ -207,7 +207,7 @@ def test_a_prior_that_is_no_motion_is_refused(prior: np.ndarray | Prior, word: s
 
 def test_no_truth_and_no_prior_is_refused_in_words() -> None:
     sample = replace(plain_sample(NOISE, SCATTER), T_cam_lidar=None)
-    with pytest.raises(InputError, match="rough extrinsic"):
+    with pytest.raises(InputError, match="nobody knows where to start"):
         Registrar(device="cpu", weights="none").register(sample)
 
 
