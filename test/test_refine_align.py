@@ -278,6 +278,15 @@ def test_of_a_wide_search_a_pose_is_judged_by_the_edges_that_it_sees(drive: list
     assert objective.weight_in_view(near, T) > 1.1 * objective.weight_in_view(objective.seen_from(wide, T), T)
 
 
+def test_a_pose_that_sees_no_edge_scores_nothing_and_leads_nowhere(drive: list[Sample]) -> None:
+    T = torch.from_numpy(drive[0].T_cam_lidar)
+    up = objective.move(T[None], torch.tensor([[-90.0, 0, 0, 0, 0, 0]]))[0]  # from ahead to the sky
+    blind = focused(prepare_frame(drive[0], Prior(drive[0].T_cam_lidar), CONFIG, CPU), up, CONFIG)
+    assert not len(blind.xyz) and objective.score(blind, T[None], FINE[0]).tolist() == [0.0]
+    at, values = climb([blind], T, standing(T[None], 1), FINE, Bounds(2.0, 2.0, 0.15), 10)
+    assert torch.allclose(at.T[0], T) and values.tolist() == [0.0]
+
+
 @pytest.mark.parametrize(("share", "status"), [(0.97, "ok"), (0.4, "uncertain")])
 def test_an_answer_that_a_prior_pulls_to_where_little_fits_is_not_ok(
         drive: list[Sample], monkeypatch: pytest.MonkeyPatch, share: float, status: str) -> None:

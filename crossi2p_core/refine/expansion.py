@@ -96,7 +96,7 @@ def _expand_level(frame: FrameProblem, uv: torch.Tensor, valid: torch.Tensor, ja
     factor = torch.tensor([level.camera.width / frame.camera.width, level.camera.height / frame.camera.height],
                           dtype=uv.dtype, device=uv.device)
     row, rest = nearest_pixel(uv * factor + 0.5 * factor - 0.5, valid, level)
-    table = level.table.index_select(0, row.reshape(-1)).view(*row.shape, 2, -1).float()
+    table = level.table.index_select(0, row.reshape(-1)).view(*row.shape, *level.table.shape[1:]).float()
     m, mu, mv, muu, muv, mvv = (table * frame.across[None, :, :, None]).sum(2).unbind(-1)  # (S, N) each
     a, b = rest[..., 0], rest[..., 1]
     value = (m + mu * a + mv * b).sum(1)

@@ -108,7 +108,7 @@ def _hidden(frame: FrameProblem, T_cam_lidar: np.ndarray) -> np.ndarray:
     points = se3.transform(T_cam_lidar, np.concatenate([frame.cloud.xyz, edges]))
     uv, valid = frame.camera.project(points)
     visible = visible_mask(uv, points[:, 2], valid, frame.camera.width, frame.camera.height)
-    return (valid & ~visible)[-len(edges):]
+    return (valid & ~visible)[len(frame.cloud):]
 
 
 def move(T: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
