@@ -4,12 +4,14 @@
     torchrun --nproc-per-node=2 -m benchmarks.evaluation ../shared/data light=... full=...
 
 Each cell is a `crossi2p evaluate` in a folder of its own below out/evaluation, and goes on where it stopped. Frames are
-those that no training of ours touched; worlds are of seeds that none was trained on. `--only-table` measures nothing.
+those that no training of ours touched; worlds are of seeds that none was trained on. What was measured is kept in
+benchmarks/records, a line for each method of a cell, and the table is of these. `--only-table` measures nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crossi2p_core import atomic
 from crossi2p_core.datasets import Source, open_source
 from crossi2p_core.datasets.selection import select_frames
 from crossi2p_core.datasets.synthetic.worlds import write_worlds
@@ -27,6 +30,7 @@ from crossi2p_core.train.distributed import World, joined_world
 from .page import replace_between
 
 OUT, PAGE = Path("out/evaluation"), Path("docs/results.md")
+RECORDS = Path("benchmarks/records/evaluation.jsonl")
 UNSEEN = Path("out/unseen_worlds")
 UNSEEN_SEED, UNSEEN_WORLDS, UNSEEN_FRAMES = 1_000_000, 40, 2
 KEPT_BACK = {  # folder below DATA, and frames
@@ -39,7 +43,9 @@ SOURCES = {"synthetic": SYNTHETIC, **dict(zip(("stereo", "drive", "rigs"), KEPT_
 HEAD = ("method", "pairs", "RRE median", "p90", "RTE median", "p90", "right", "wrong image", "no image", "very right",
         "wrong image", "recall", "recall, wrong image")
 ASKED = {"A": "A", "B": "B", "C": "C", "C50": "C", "D": "D"}  # what is measured, and by which protocol
+RECALL = ("recall_right", "recall_wrong")
 OFF_BY = {"C": (10.0, 0.25), "C50": (10.0, 0.5)}  # deg, m
+Row = dict[str, Any]  # source, asked and method, and what is in HEAD
 
 
 @dataclass(frozen=True)
@@ -57,16 +63,9 @@ class Cell:
         return OUT / self.name / self.source.replace(", ", "_").replace(" ", "_") / self.asked
 
     @property
-    def protocol(self) -> str:
-        """By which it is measured."""
-        return ASKED[self.asked]
-
-    @property
-    def title(self) -> str:
-        """Of its table."""
-        bounds = OFF_BY.get(self.asked)
-        off = "" if bounds is None else f", up to {bounds[0]:g} deg and {100 * bounds[1]:g} cm off"
-        return f"{self.source}, protocol {self.protocol}{off} ({_limits(self.protocol)})"
+    def digest(self) -> str:
+        """Of the weights: a name may stand for others tomorrow."""
+        return hashlib.sha256(self.weights.read_bytes()).hexdigest()[:12] if self.weights.is_file() else ""
 
 
 def main() -> None:
@@ -85,7 +84,8 @@ def main() -> None:
         if not asked.only_table:
             measure(cells, asked.data, world)
         if world.is_first:
-            replace_between(PAGE, "evaluation", "\n".join(table(cells)))
+            keep([row for cell in cells for row in _rows(cell)])
+            replace_between(PAGE, "evaluation", "\n".join(table(read())))
 
 
 def measure(cells: list[Cell], data: Path, world: World) -> None:
@@ -99,20 +99,42 @@ def measure(cells: list[Cell], data: Path, world: World) -> None:
         distributed.barrier()
     for cell in cells:
         source, chosen = _opened(cell.source, data)
-        evaluate(Wanted(source, chosen, cell.protocol, cell.folder, cell.weights,
+        evaluate(Wanted(source, chosen, ASKED[cell.asked], cell.folder, cell.weights,
                         bounds=OFF_BY.get(cell.asked, OFF_BY["C"])), world, lambda *_: None)
         if world.is_first:
-            print(f"{cell.title}, {cell.name}", flush=True)
+            print(f"{_title(cell.source, cell.asked)}, {cell.name}", flush=True)
 
 
-def table(cells: list[Cell]) -> Iterator[str]:
+def read() -> list[Row]:
+    """All rows that are kept."""
+    return [json.loads(line) for line in RECORDS.read_text().splitlines()] if RECORDS.exists() else []
+
+
+def keep(measured: list[Row]) -> None:
+    """Rows that have been measured now take the place of former ones of the same method and cell."""
+    rows = {_key(row): row for row in (*read(), *measured)}
+    atomic.write_text(RECORDS, "".join(json.dumps(row) + "\n" for row in rows.values()))
+
+
+def _key(row: Row) -> tuple[str, str, str]:
+    return row["source"], row["asked"], row["method"]
+
+
+def table(rows: list[Row]) -> Iterator[str]:
     """Lines of Markdown: a table for each source and protocol, of what has been measured."""
-    for title in dict.fromkeys(cell.title for cell in cells):
-        lines = [line for cell in cells if cell.title == title for line in _rows(cell)]
-        if lines:
-            yield f"\n### {title}\n"
-            yield f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}"
-            yield from dict.fromkeys(lines)  # refine alone stands in several cells, always with the same figures
+    for asked in ASKED:
+        for source in SOURCES.values():
+            lines = sorted((row["method"], _line(row)) for row in rows if _key(row)[:2] == (source, asked))
+            if lines:
+                yield f"\n### {_title(source, asked)}\n"
+                yield f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}"
+                yield from (line for _, line in lines)
+
+
+def _title(source: str, asked: str) -> str:
+    bounds, protocol = OFF_BY.get(asked), ASKED[asked]
+    off = "" if bounds is None else f", up to {bounds[0]:g} deg and {100 * bounds[1]:g} cm off"
+    return f"{source}, protocol {protocol}{off} ({_limits(protocol)})"
 
 
 def _limits(protocol: str) -> str:
@@ -127,8 +149,8 @@ def _opened(name: str, data: Path) -> tuple[Source, list[int]]:
     return source, select_frames(source, frames)
 
 
-def _rows(cell: Cell) -> Iterator[str]:
-    """A line of Markdown per method of a cell; none where it has not been measured."""
+def _rows(cell: Cell) -> Iterator[Row]:
+    """What is kept of a cell, one for each method; none where it has not been measured."""
     file = cell.folder / "metrics.json"
     if not file.exists():
         return
@@ -138,12 +160,20 @@ def _rows(cell: Cell) -> Iterator[str]:
         if "right" not in images or method not in shares:
             continue
         one, share = images["right"], shares[method]
-        title = method.replace("network", cell.name)
-        values = [_number(one[error][part]) for error in ("rre_deg", "rte_m") for part in ("median", "p90")]
-        percent = [_percent(share[key]) for key in ("right", "wrong", "image_free")]
-        percent += [_percent(list(images[image]["share_within"].values())[1]) for image in ("right", "wrong")]
-        recall = [_number(share[key]) for key in ("recall_right", "recall_wrong")]
-        yield f"| {' | '.join([title, str(one['pairs']), *values, *percent, *recall])} |"
+        row = {"source": cell.source, "asked": cell.asked, "method": method.replace("network", cell.name),
+               "pairs": one["pairs"], "weights": cell.digest if "network" in method else ""}
+        row |= {f"{error}_{part}": one[error][part] for error in ("rre_deg", "rte_m") for part in ("median", "p90")}
+        row |= {key: share[key] for key in ("right", "wrong", "image_free")}
+        row |= {f"very_{image}": list(images[image]["share_within"].values())[1] for image in ("right", "wrong")}
+        yield row | {key: share[key] for key in RECALL}
+
+
+def _line(row: Row) -> str:
+    """In the order of HEAD."""
+    errors = [_number(row[f"{error}_{part}"]) for error in ("rre_deg", "rte_m") for part in ("median", "p90")]
+    shares = [_percent(row[key]) for key in ("right", "wrong", "image_free", "very_right", "very_wrong")]
+    recall = [_number(row[key]) for key in RECALL]
+    return f"| {' | '.join([row['method'], str(row['pairs']), *errors, *shares, *recall])} |"
 
 
 def _number(value: float | None) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from benchmarks import monitor_table
+from benchmarks import evaluation, monitor_table
 from benchmarks.monitor_table import Frames, false_alarms, roc, standing
 from crossi2p_core.monitor.evidence import Evidence
 
@@ -35,3 +37,24 @@ def test_a_robot_that_is_parked_where_frames_err_is_told_from_one_that_is_knocke
     wrong = Evidence("one", 2 * SIGMA, np.diag(SIGMA**2), "", 0.0)
     *_, row = standing({("drive", 0): {0: wrong, 1: wrong}}, [("drive", ["drive"])])
     assert row.startswith("| drive | 2 | 0 | 2 | 2 | ")
+
+
+def row(method: str, right: float) -> evaluation.Row:
+    return {"source": evaluation.SYNTHETIC, "asked": "D", "method": method, "pairs": 80, "weights": "", "right": right,
+            "rre_deg_median": 1.0, "rre_deg_p90": None, "rte_m_median": 2.0, "rte_m_p90": 3.0, "wrong": 0.0,
+            "image_free": 0.0, "very_right": 0.0, "very_wrong": 0.0, "recall_right": 0.25, "recall_wrong": None}
+
+
+def test_what_is_measured_again_takes_the_place_of_what_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "RECORDS", tmp_path / "evaluation.jsonl")
+    evaluation.keep([row("light", 0.1), row("refine", 0.2)])
+    evaluation.keep([row("light", 0.3)])
+    title, _, *lines = evaluation.table(evaluation.read())
+    assert title == "\n### synthetic, unseen worlds, protocol D (right: 5 deg, 2 m; very right: 1 deg, 0.3 m)\n"
+    assert lines == ["| light | 80 | 1.00 | – | 2.00 | 3.00 | 30 % | 0 % | 0 % | 0 % | 0 % | 0.25 | – |",
+                     "| refine | 80 | 1.00 | – | 2.00 | 3.00 | 20 % | 0 % | 0 % | 0 % | 0 % | 0.25 | – |"]
+
+
+def test_the_page_shows_the_records_of_the_evaluation() -> None:
+    page = Path(__file__).parent.parent / evaluation.PAGE
+    assert "\n".join(evaluation.table(evaluation.read())) in page.read_text()
