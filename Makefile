@@ -74,5 +74,6 @@ results: install
 	$(BIN)/python -m benchmarks.refinement $(CROSSI2P_DATA)
 	$(BIN)/python -m benchmarks.decalibration $(CROSSI2P_DATA)
 
+# Not `out`: checkpoints, worlds and results of hours are there.
 clean:
-	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

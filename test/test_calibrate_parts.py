@@ -270,5 +270,6 @@ def test_how_far_off_the_start_may_be() -> None:
 def test_only_an_answer_that_is_ok_bounds_how_far_off_the_start_is(at_most: float, said: str) -> None:
     one = {"name": "a", "status": "ok", "reason": "", "moved_deg": 0.1, "moved_cm": 1.0, "moved_sigmas": 1.0,
            "start_was": "unknown", "start_off_at_most_deg": at_most, "start_off_at_most_cm": 20 * at_most,
-           "error_deg": float("nan"), "cross_validation": None, "time_offset": None, "frames": [], "used": []}
-    assert said in told(one)
+           "error_deg": float("nan"), "cross_validation": None, "time_offset": None,
+           "time_offset_not_looked_for": "no open3d", "frames": [], "used": []}
+    assert said in told(one) and "not looked for, stamps count as exact: no open3d" in told(one)

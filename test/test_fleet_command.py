@@ -233,6 +233,12 @@ def test_vehicles_of_one_name_get_folders_that_follow_from_their_paths(tmp_path:
     assert len(asked) == 6  # each once
 
 
+def test_topics_in_an_address_are_no_folders(tmp_path: Path) -> None:
+    assert folder_names(["/a/drive?cloud_topic=/top/points"], tmp_path) == {"/a/drive?cloud_topic=/top/points": "drive"}
+    both = folder_names([f"/a/drive?cloud_topic=/{side}/points" for side in ("left", "right")], tmp_path)
+    assert len(set(both.values())) == 2 and all(name.startswith("drive_") for name in both.values())
+
+
 def test_a_folder_of_another_recording_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet, "calibrate_rig", calibrated)
     for each in ("drive_2", "drive"):

@@ -160,9 +160,27 @@ def test_cameras_are_chosen_by_topic_or_namespace(tmp_path):
     chosen = RosbagSource(tmp_path / "bag", image_topic="/bare/image_raw", info_topic="/left/camera_info")
     np.testing.assert_array_equal(chosen[0].image, right.image)
     for options, words in (({"camera": "/front"}, "no camera '/front'"), ({"cloud_topic": "/x"}, "it has /points"),
-                           ({"image_topic": "/bare/image_raw"}, "give info_topic"), ({"slop": 0}, "slop")):
+                           ({"image_topic": "/bare/image_raw"}, r"info_topic=TOPIC"), ({"slop": 0}, "slop")):
         with pytest.raises(InputError, match=words):
             open_source(tmp_path / "bag", **options)
+
+
+def test_options_may_stand_in_the_path_so_that_every_command_has_them(tmp_path):
+    with RawBag(tmp_path / "bag") as raw:
+        raw.cloud(SAMPLES[0], "/a/points")
+        raw.cloud(replace(SAMPLES[0], cloud=SAMPLES[1].cloud), "/b/points")
+        raw.camera("/cam", SAMPLES[0])
+    assert open_source(tmp_path / "bag").topics.cloud == "/a/points"
+    chosen = open_source(f"{tmp_path}/bag?cloud_topic=/b/points&slop=0.2&rectified=true")
+    assert chosen.topics.cloud == "/b/points" and chosen[0].camera.model == "none"
+    assert chosen.identity() != open_source(tmp_path / "bag").identity()
+    for query, words in (("cloud_topic=/c", "it has /a/points, /b/points"), ("slop=wide", "number of seconds"),
+                         ("rectified=1", "true or false"), ("topic=/b", "no choice of topic"),
+                         ("", "with their values"), ("cloud_topic=", "with their values")):
+        with pytest.raises(InputError, match=words):
+            open_source(f"{tmp_path}/bag?{query}")
+    (tmp_path / "bag").rename(tmp_path / "is it?slop=1")  # a name like any other
+    assert open_source(tmp_path / "is it?slop=1").topics.cloud == "/a/points"
 
 
 def test_what_a_bag_lacks_is_told_in_words(tmp_path):
@@ -197,7 +215,7 @@ def test_types_that_nobody_knows_are_no_obstacle(tmp_path):
 
 def test_streams_that_do_not_meet_say_how_far_apart_they_are(tmp_path):
     write_bag([replace(s, stamp_image=s.stamp_image + 40) for s in SAMPLES], tmp_path / "bag")
-    with pytest.raises(InputError, match=r"nearest are 39\.810 s apart.*larger slop"):
+    with pytest.raises(InputError, match=r"nearest are 39\.810 s apart.*slop=SECONDS' allows more"):
         open_source(tmp_path / "bag")
     assert len(open_source(tmp_path / "bag", slop=45.0)) == 1
 

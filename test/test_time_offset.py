@@ -14,7 +14,7 @@ from command_line import crossi2p
 
 from crossi2p_core.calibrate.agree import agree
 from crossi2p_core.calibrate.config import CalibrateConfig
-from crossi2p_core.calibrate.frames import Looked, Read
+from crossi2p_core.calibrate.frames import Looked, Read, read_frames
 from crossi2p_core.calibrate.in_time import look_in_time
 from crossi2p_core.calibrate.look import Seen
 from crossi2p_core.calibrate.run import calibrate
@@ -32,6 +32,7 @@ from crossi2p_core.datasets.synthetic import LateSource
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.geometry.pose_covariance import covariance_to_ros
+from crossi2p_core.motion.track import Track
 from crossi2p_core.types import Camera, PointCloud, Prior, Registration, Sample
 
 TAU = 0.04
@@ -270,6 +271,23 @@ def test_a_calibration_is_no_surer_than_its_clocks() -> None:
     np.testing.assert_allclose(shifts, -found.offset.seconds, atol=1e-6)  # pictures show them where they were
 
 
+def test_why_nobody_looks_for_an_offset_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = open_source("synthetic:street?seed=1&frames=2&camera=small&lidar=vlp16")
+
+    def read(moving: bool = True) -> str:
+        return read_frames(source, [0, 1], 2, lambda *_: None, moving).why_still
+
+    assert read() == "" and read(moving=False) == "switched off"
+    monkeypatch.setattr(Track, "twist", lambda self, index: None)
+    assert "how the LiDAR moved" in read()
+
+    def without_open3d(self: Track, index: int) -> None:
+        raise InputError("open3d is missing")
+
+    monkeypatch.setattr(Track, "twist", without_open3d)
+    assert read() == "open3d is missing"
+
+
 @pytest.mark.slow
 def test_images_that_are_late_are_noticed_and_put_right(tmp_path: Path) -> None:
     settings = tmp_path / "settings.yaml"
@@ -282,6 +300,7 @@ def test_images_that_are_late_are_noticed_and_put_right(tmp_path: Path) -> None:
         assert outcome.code == 0, outcome
         told[time_offset], = json.loads(outcome.out)["cameras"]
     assert told["off"]["time_offset"] is None and told["off"]["error_cm"] > 10
+    assert told["off"]["time_offset_not_looked_for"] == "switched off"
     offset = told["auto"]["time_offset"]
     assert offset["taken"] and offset["seconds"] == pytest.approx(0.1, abs=0.015)
     assert told["auto"]["error_cm"] < 5

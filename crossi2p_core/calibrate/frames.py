@@ -28,11 +28,13 @@ class Looked:
 @dataclass(frozen=True)
 class Read:
     """samples: of one rig, at least one. unused: frames that cannot be read or are of another rig. twists: (6,) of each
-    sample's LiDAR, see `Track.twist`, None where it is not known; empty where nobody asked."""
+    sample's LiDAR, see `Track.twist`, None where it is not known; empty where nobody asked. why_still: in words why no
+    motion is known of any, empty where some is."""
 
     samples: tuple[Sample, ...]
     unused: tuple[Looked, ...]
     twists: tuple[np.ndarray | None, ...] = ()
+    why_still: str = "nobody asked"
 
 
 def read_frames(source: Source, chosen: Sequence[int], wanted: int, advance: Advance, moving: bool = False) -> Read:
@@ -42,30 +44,33 @@ def read_frames(source: Source, chosen: Sequence[int], wanted: int, advance: Adv
     where none can be read.
     """
     track = track_of(source)
-    rigs, unused = dict[str, list[tuple[Sample, np.ndarray | None]]](), list[Looked]()
+    rigs, unused = dict[str, list[tuple[Sample, np.ndarray | str]]](), list[Looked]()
     spread = [chosen[i] for i in evenly(len(chosen), wanted)]
     for done, index in enumerate(spread, 1):
         try:
             sample = source[index] if track.source is not source else track.sample(index)
-            rigs.setdefault(sample.rig, []).append((sample, _twist(track, index) if moving else None))
+            rigs.setdefault(sample.rig, []).append((sample, _twist(track, index) if moving else "switched off"))
         except InputError as error:
             unused.append(Looked(source.names[index], None, str(error)))
         advance("Reading", done, len(spread))
     if not rigs:
         raise InputError(f"none of the {len(spread)} frames can be read; the first: {unused[0].reason}")
     most = max(rigs.values(), key=len)
-    samples, twists = zip(*most, strict=True)
+    samples, told = zip(*most, strict=True)
+    twists = tuple(None if isinstance(one, str) else one for one in told)
     unused += [Looked(sample.name, None, f"is of the rig {sample.rig!r}, most are of {samples[0].rig!r}")
                for others in rigs.values() if others is not most for sample, _ in others]
-    return Read(samples, tuple(unused), twists if moving else ())
+    why_still = "" if any(twist is not None for twist in twists) else str(told[0])
+    return Read(samples, tuple(unused), twists if moving else (), why_still)
 
 
-def _twist(track: Track, index: int) -> np.ndarray | None:
-    """Of one frame, None where it cannot be told."""
+def _twist(track: Track, index: int) -> np.ndarray | str:
+    """Of one frame, or why it cannot be told."""
     try:
-        return track.twist(index)
-    except InputError:  # open3d that is not there
-        return None
+        twist = track.twist(index)
+    except InputError as error:  # open3d that is not there
+        return str(error)
+    return twist if twist is not None else "neither stamps with poses nor the scans tell how the LiDAR moved"
 
 
 def evenly(count: int, wanted: int) -> list[int]:

@@ -34,6 +34,7 @@ def record(calibration: Calibration, name: str, truth: np.ndarray | None, second
             "moved_deg": cross.moved_deg, "moved_cm": 100 * cross.moved_m},
         "time_offset": None if calibration.offset is None else {
             **asdict(calibration.offset), "words": calibration.offset.in_words()},
+        "time_offset_not_looked_for": calibration.clocks,
         "seconds": seconds}
 
 
@@ -74,8 +75,8 @@ def in_words(one: Mapping[str, Any]) -> str:
         moved = one["cross_validation"]
         lines.append(f"  with a part of the frames left out: moves by up to {max(moved['moved_deg']):.2f} deg, "
                      f"{max(moved['moved_cm']):.1f} cm")
-    if one["time_offset"] is not None:
-        lines.append(f"  {one['time_offset']['words']}")
+    lines.append("  " + (one["time_offset"]["words"] if one["time_offset"] is not None else
+                         f"time offset: not looked for, stamps count as exact: {one['time_offset_not_looked_for']}"))
     failed = [frame for frame in one["frames"] if frame["sigmas"] is None]
     lines.append(f"  {len(one['frames'])} frames looked at, {len(failed)} of no use, {len(one['used'])} used jointly")
     return "\n".join(lines)

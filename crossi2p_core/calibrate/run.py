@@ -20,11 +20,12 @@ from .in_time import look_in_time
 from .look import look
 from .moved import Moved, moved
 from .observability import in_words, sigmas
-from .time_offset import TimeOffset, clock_error, clock_sigma, clock_words
+from .time_offset import LEAST_FRAMES, TimeOffset, clock_error, clock_sigma, clock_words
 from .verdict import Verdict, judge
 
 Array = np.ndarray
 LEAST_DEG, LEAST_M = 0.5, 0.05  # bounds within which a joint registration searches at least
+FEW_FRAMES = f"fewer than {LEAST_FRAMES} frames with an answer have a known motion"
 NEAR = 3.0  # sigmas of the agreement within which it searches
 
 
@@ -38,7 +39,7 @@ class Calibration:
     moved: from the start to the answer.
     looked: every frame that was registered by itself; distances: of each that has an answer from what they agree on,
     in its sigmas. samples: of the joint registration, each cloud where it was then, and used: their names. weak: what
-    the frames leave open. offset: between the clocks, None where the motion is not known.
+    the frames leave open. offset: between the clocks, None where it was not looked for, and clocks: why not.
     """
 
     T_cam_lidar: Array
@@ -53,6 +54,7 @@ class Calibration:
     cross: CrossValidation | None
     weak: tuple[str, ...]
     offset: TimeOffset | None = None
+    clocks: str = ""
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -93,7 +95,7 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     verdict = judge(joint, sigma, len(used), len(stops(places)), weak, start.doubt, way, config)
     looked = (*seen.looked, *read.unused)
     return Calibration(joint.T_cam_lidar, covariance, verdict, prior, way, looked, agreement,
-                       tuple(used), joint, cross, weak, offset)
+                       tuple(used), joint, cross, weak, offset, "" if offset else read.why_still or FEW_FRAMES)
 
 
 def _near(agreement: Agreement, start: Prior) -> Prior:

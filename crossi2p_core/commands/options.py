@@ -15,7 +15,8 @@ SourceArgument = Annotated[
     typer.Argument(
         metavar="SOURCE", show_default=False,
         help="A recording (KITTI raw, odometry or object, nuScenes, a ROS bag, pairs, compact), a folder of such, "
-             "or synthetic:street?seed=0&frames=10 (street, yard, hall).",
+             "or synthetic:street?seed=0&frames=10 (street, yard, hall). Options of its reader may follow it: "
+             "'BAG?cloud_topic=/top/points&info_topic=/front/camera_info&slop=0.1'.",
     ),
 ]
 CameraOption = Annotated[

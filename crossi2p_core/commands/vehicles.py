@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..datasets.detect import SYNTHETIC
 from .results import file_stem
 
 ROW = "row.json"  # in the folder of a vehicle: what was asked, and its rows
@@ -35,7 +36,8 @@ def folder_names(sources: Iterable[str], out: Path) -> dict[str, str]:
 
 def _possible(source: str) -> list[str]:
     """Names for a source: its last part, that and the folder before it, and so on; the last is no other source's."""
-    parts = [file_stem(part) for part in Path(source.rstrip("/")).parts if part != "/"] or ["vehicle"]
+    path = source if source.startswith(SYNTHETIC) else source.partition("?")[0]  # options name topics with slashes
+    parts = [file_stem(part) for part in Path(path.rstrip("/")).parts if part != "/"] or ["vehicle"]
     names = ["_".join(parts[first:]) for first in reversed(range(len(parts)))]
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]
     return [*names, f"{parts[-1]}_{digest}"]

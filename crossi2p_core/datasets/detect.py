@@ -25,6 +25,7 @@ READERS = (
 )
 SYNTHETIC = "synthetic:"
 WHOLE = ("seed", "frames", "elsewhere", "every", "late")  # options of such an address that are whole numbers
+SECONDS, FLAGS = ("slop",), ("rectified", "sweeps")  # of a recording's; all others are words
 MAX_DEPTH = 3  # folders below the given one in which sources are looked for
 MAX_FOLDERS = 2000  # a guard for paths such as the root of a disk
 
@@ -33,12 +34,14 @@ def open_source(path: str | Path, camera: str | None = None, **options: Any) -> 
     """Open whatever is at `path`: a recording, a folder of recordings, or `synthetic:street?seed=0&frames=10`.
 
     camera: which camera, in the recording's own terms (`image_03`, `CAM_FRONT`, an image topic); None is its default.
-    options: passed on to the reader. Raises InputError, saying what was looked for, where nothing fits.
+    options: passed on to the reader; a path may have them, too: `drive.mcap?cloud_topic=/top/points&slop=0.1`. Raises
+    InputError, saying what was looked for, where nothing fits.
     """
     given = {name: value for name, value in {"camera": camera, **options}.items() if value is not None}
     if str(path).startswith(SYNTHETIC):
         return _open_synthetic(str(path), given)
-    path = Path(path)
+    path, of_path = _options_of(str(path))
+    given = of_path | given
     try:
         if not path.exists():
             raise InputError(f"{path} does not exist; give a recording or a folder of recordings")
@@ -55,6 +58,29 @@ def open_source(path: str | Path, camera: str | None = None, **options: Any) -> 
         source = Collection(path, parts)
     source.options = given
     return source
+
+
+def _options_of(address: str) -> tuple[Path, dict[str, Any]]:
+    """What follows the last question mark of a path that is none itself, as options of a reader."""
+    path, mark, query = address.rpartition("?")
+    if not mark or Path(address).exists():
+        return Path(address), {}
+    pairs = parse_qsl(query, keep_blank_values=True)
+    if not pairs or not all(value for _, value in pairs):
+        raise InputError(f"{address}: after the question mark stand options with their values, such as "
+                         f"'{path}?cloud_topic=/top/points&slop=0.1'")
+    return Path(path), {name: _typed(name, value, address) for name, value in pairs}
+
+
+def _typed(name: str, value: str, address: str) -> Any:
+    if name in FLAGS:
+        if value not in ("true", "false"):
+            raise InputError(f"{address}: {name} is true or false, not {value!r}")
+        return value == "true"
+    try:
+        return float(value) if name in SECONDS else value
+    except ValueError:
+        raise InputError(f"{address}: {name} is a number of seconds, not {value!r}") from None
 
 
 def _find_sources(path: Path) -> Iterator[tuple[Path, str]]:

@@ -137,8 +137,8 @@ def _pair(clouds: Stream, images: Stream, slop: float, topics: Topics, path: Pat
     if not len(at_cloud):
         apart = np.abs(clouds.stamps - images.stamps[nearest(clouds.stamps, images.stamps)]).min() * 1e-9
         raise InputError(f"{path}: no scan on {topics.cloud} is within {slop} s of an image on {topics.image}, the "
-                         f"nearest are {apart:.3f} s apart; check that both drivers use one clock, or give a larger "
-                         "slop")
+                         f"nearest are {apart:.3f} s apart; check that both drivers use one clock; "
+                         f"'{path}?slop=SECONDS' allows more")
     return [Pair(*(int(v) for v in row)) for row in zip(clouds.stamps[at_cloud], clouds.logged[at_cloud],
                                                         images.stamps[at_image], images.logged[at_image], strict=True)]
 

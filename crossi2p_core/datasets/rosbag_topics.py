@@ -40,7 +40,8 @@ def choose_topics(bag: BagFile, camera: str | None = None, image_topic: str | No
     image = _one_of(bag, image_topic, images, "image_topic") or _choose_image(bag, camera, images, infos, info)
     info = info or _info_of(image, images, infos)
     if info is None:
-        raise InputError(f"{bag.path}: no CameraInfo beside {image}; give info_topic, one of {', '.join(infos)}")
+        raise InputError(f"{bag.path}: no CameraInfo beside {image}; write '{bag.path}?info_topic=TOPIC' with "
+                         f"one of {', '.join(infos)}")
     return Topics(image, info, cloud, bag.topics(*TRANSFORMS), [t for t in images if t != image],
                   [t for t in clouds if t != cloud])
 
@@ -70,7 +71,7 @@ def _choose_image(bag: BagFile, camera: str | None, images: list[str], infos: li
                              f"{', '.join(images)}, its CameraInfo topics {', '.join(infos)}")
     if not usable:
         raise InputError(f"{bag.path}: no image topic ({', '.join(images)}) has a CameraInfo beside it "
-                         f"({', '.join(infos)}); give image_topic and info_topic")
+                         f"({', '.join(infos)}); write '{bag.path}?image_topic=TOPIC&info_topic=TOPIC'")
     return usable[0]
 
 
