@@ -2,7 +2,8 @@
 
 A weak network takes the street ahead for the one behind: both are straight, with walls at their sides. The edges of six
 frames tell them apart, so each place that the network thinks of is refined from, and the one that fits best is the
-start. Where these leave it open, and with few frames always, headings all around are looked at as well.
+start. Where these leave it open, and with few frames unless a sure network is confirmed, headings all around are looked
+at as well. Frames that show nothing do not count, and those of one place (a robot that is parked) count once.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from .errors import InputError
 from .geometry import se3
 from .headings import all_around, look_at
 from .matcher import Estimate
+from .motion.standing import of_places
 from .refine.align import Alignment, align
 from .refine.config import RefineConfig
+from .refine.prepare import shows_nothing
 from .types import Prior, Sample
 
-SEVERAL = 5  # frames from which on edges decide between the network's places
+SEVERAL = 5  # places from which on edges decide between the network's places
 HEARD = 6  # frames, spread over all, that they decide by
 LOOKED = 3  # frames by which many places are compared
 REACH_DEG, REACH_M = 6.0, 1.2  # bounds of the search from each of the network's places: so far off are its answers
@@ -31,7 +34,7 @@ PROMISING = 3  # places of many that are followed
 START = 2.0, 0.2  # bounds within which all frames then search: a few have found it nearly
 SURE_MARGIN = 30.0  # log odds between the best pose and any other; few wrong answers of the package's weights have more
 START_DEG, START_M = (2.0, 10.0), (0.2, 0.5)  # bounds of the search from one frame's answer
-FEW_EDGES = 300  # in view that count half
+FEW_EDGES = 300  # in a frame's view that count half
 SURE_RESPONSE, SURE_SIDES = 0.6, 0.9  # of few frames: below these they fit at wrong places, too
 
 
@@ -45,10 +48,13 @@ class Start:
 
 def find_start(samples: Sequence[Sample], estimate: Estimate, config: RefineConfig, device: torch.device) -> Start:
     """Where to search, where a network answers within the bounds of a guess: what edges all around say is not asked."""
-    if len(samples) < SEVERAL:
+    witnesses = _witnesses(samples, config)
+    if nothing := shows_nothing(witnesses[0], config):
+        return Start(_spread_of(estimate), f"no frame shows anything: {nothing}")
+    if len(witnesses) < SEVERAL:
         return Start(_spread_of(estimate), _doubt(estimate))
     # 1. from everywhere that the network thinks of
-    heard = _heard(spread(samples, HEARD), estimate, config, device)
+    heard = _heard(spread(witnesses, HEARD), estimate, config, device)
     # 2. the one that fits best, if any does
     if not _fits(heard[0]):
         return _nowhere(heard[0], estimate)
@@ -56,11 +62,12 @@ def find_start(samples: Sequence[Sample], estimate: Estimate, config: RefineConf
     return Start(Prior(heard[0].T_cam_lidar, *START), _doubt_among(heard))
 
 
-def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: RefineConfig,
-                  device: torch.device) -> Start:
+def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: RefineConfig, device: torch.device,
+                  silent: str = "") -> Start:
     """Where to search where nobody has a guess. estimate: what a network says; None: there is none, or it has no
-    answer. Raises InputError where there is none and the edges fit nowhere."""
-    few, some = len(samples) < SEVERAL, spread(samples, HEARD)
+    answer, and silent: why not. Raises InputError where there is none and the edges fit nowhere."""
+    witnesses = _witnesses(samples, config)
+    few, some = len(witnesses) < SEVERAL, spread(witnesses, HEARD)
     # 1. where a network is sure of few frames, if their edges say so, too
     sure = _spread_of(estimate) if few and estimate is not None and not _doubt(estimate) else None
     if sure is not None and _convinces(align(some, sure, config, device)):
@@ -68,14 +75,21 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
     # 2. from everywhere that the network thinks of, if several frames clearly fit at one of these
     heard = [] if few or estimate is None else _heard(some, estimate, config, device)
     # 3. else from all around as well
-    if not heard or not _convinces(heard[0]) or _doubt_among(heard):
+    if not heard or _doubt_among(heard):
         places = [*all_around(), *([] if sure is None else [sure])]
         heard = _by_response([*heard, *_followed(places, some, config, device)])
     if not _fits(heard[0]):
-        return _nowhere(heard[0], estimate)
+        return _nowhere(heard[0], estimate, silent)
     # 4. how clear that is; where it is not, a network that is sure has the say
     doubt = _doubt_of_few(heard) if few else _doubt_among(heard)
-    return Start(sure if doubt and sure is not None else Prior(heard[0].T_cam_lidar, *START), doubt)
+    if doubt and sure is not None:
+        return Start(sure, f"the network is sure of a place where the edges do not convince; elsewhere {doubt}")
+    return Start(Prior(heard[0].T_cam_lidar, *START), "; ".join(filter(None, (doubt, silent if doubt else ""))))
+
+
+def _witnesses(samples: Sequence[Sample], config: RefineConfig) -> list[Sample]:
+    """Those that show something, one of each place; the first where none shows anything, for its reason."""
+    return of_places([sample for sample in samples if not shows_nothing(sample, config)]) or [samples[0]]
 
 
 def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
@@ -106,14 +120,16 @@ def _followed(places: Sequence[Prior], some: Sequence[Sample], config: RefineCon
 
 
 def _by_response(heard: Sequence[Alignment]) -> list[Alignment]:
-    return sorted(heard, key=_response, reverse=True)
+    """The best first; those that have failed last, whatever their edges respond."""
+    return sorted(heard, key=lambda found: (_fits(found), _response(found)), reverse=True)
 
 
 def _response(found: Alignment) -> float:
     """How well the edges fit; few of them, as at the rim of a narrow LiDAR's view, fit somewhere by chance."""
     if found.evidence is None:
         return -np.inf
-    return found.evidence.response * found.residuals.edges / (found.residuals.edges + FEW_EDGES)
+    edges = found.residuals.edges / found.frames
+    return found.evidence.response * edges / (edges + FEW_EDGES)
 
 
 def _fits(found: Alignment) -> bool:
@@ -130,10 +146,11 @@ def _elsewhere(found: Alignment, best: Alignment) -> bool:
             or se3.translation_error_m(found.T_cam_lidar, best.T_cam_lidar) > APART_M)
 
 
-def _nowhere(best: Alignment, estimate: Estimate | None) -> Start:
+def _nowhere(best: Alignment, estimate: Estimate | None, silent: str = "") -> Start:
     """Where the edges fit nowhere, the network's answer stands, in doubt. Raises InputError without one."""
     if estimate is None:
-        raise InputError(f"nobody knows where to start, and the edges fit at no heading: {best.reason}")
+        nobody = silent or "nobody knows where to start"
+        raise InputError(f"{nobody}, and the edges fit at no heading: {best.reason}")
     return Start(_spread_of(estimate), f"the edges fit at no place that was thought of: {best.reason}")
 
 
@@ -148,13 +165,15 @@ def _doubt(estimate: Estimate) -> str:
     if estimate.margin >= SURE_MARGIN:
         return ""
     return (f"the network was not sure where to start: its pose beats others by {estimate.margin:.1f}, "
-            f"{SURE_MARGIN:g} are asked; give a prior, or {SEVERAL} or more frames")
+            f"{SURE_MARGIN:g} are asked; give a prior, or frames of {SEVERAL} or more places")
 
 
 def _doubt_among(heard: Sequence[Alignment]) -> str:
     """Why the first of these, the best, may be the wrong one."""
     best = heard[0]
-    second = max((_response(other) for other in heard[1:] if _elsewhere(other, best)), default=-np.inf)
+    if not _convinces(best):
+        return f"the edges hardly fit where they fit best ({best.reason}); give a prior, or more frames"
+    second = max((_response(other) for other in heard[1:] if _fits(other) and _elsewhere(other, best)), default=-np.inf)
     if _response(best) < AHEAD * second:
         return (f"the edges fit about as well at two places (responses {_response(best):.2f} and {second:.2f}); give a "
                 "prior, or more frames")
@@ -168,5 +187,5 @@ def _doubt_of_few(heard: Sequence[Alignment]) -> str:
     if _response(heard[0]) < SURE_RESPONSE or evidence.sides < SURE_SIDES:
         return (f"so few edges fit (response {_response(heard[0]):.2f}, of upright ones {evidence.sides:.2f}) that "
                 f"they might at a wrong place, too ({SURE_RESPONSE:g} and {SURE_SIDES:g} are asked); give a prior, or "
-                f"{SEVERAL} or more frames")
+                f"frames of {SEVERAL} or more places")
     return _doubt_among(heard)

@@ -114,17 +114,18 @@ class Registrar:
         _check_one_rig(samples)
         begin = time.perf_counter()
         estimate, why = self._thought_of(samples)
-        start = find_anywhere(samples, estimate, self.config.refine, self.device)
+        start = find_anywhere(samples, estimate, self.config.refine, self.device, why)
         looked = time.perf_counter() - begin - (0.0 if estimate is None else sum(estimate.timings.values()))
         found = self._from(start, samples, estimate)
         found = replace(found, timings={**found.timings, "look around": looked})
-        return noting(found, why) if why else found
+        return noting(found, why) if why and not start.doubt else found
 
     def guess(self, samples: Sequence[Sample]) -> Start:
         """Where samples of one rig seem to have their camera. Raises InputError where neither network nor edges have an
         answer."""
         _check_one_rig(samples)
-        return find_anywhere(samples, self._thought_of(samples)[0], self.config.refine, self.device)
+        estimate, why = self._thought_of(samples)
+        return find_anywhere(samples, estimate, self.config.refine, self.device, why)
 
     def asks_network(self, prior: Prior | None) -> bool:
         """Whether the network has a say from such a prior; the refinement gets there from a near one by itself."""

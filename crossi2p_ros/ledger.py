@@ -61,7 +61,13 @@ class Ledger:
     def refuse(self, reason: str) -> None:
         """Count what could not be registered; it is reported until something is."""
         self.count(reason)
-        self.last_refusal = (_brief(reason), time.monotonic())
+        self.last_refusal = (f"pairs cannot be used: {_brief(reason)}", time.monotonic())
+
+    def fail(self, reason: str) -> None:
+        """Count a registration that has found no camera, not even a failed answer; reported until there is one."""
+        with self._lock:
+            self.registrations["failed"] += 1
+        self.last_refusal = (f"the registration failed: {_brief(reason)}", time.monotonic())
 
     def forget_results(self) -> None:
         """Forget the answers alone."""

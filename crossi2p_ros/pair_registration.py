@@ -9,7 +9,7 @@ import numpy as np
 
 from crossi2p_core.errors import InputError
 from crossi2p_core.registrar import Registrar
-from crossi2p_core.types import Camera, PointCloud, Prior, Sample
+from crossi2p_core.types import Camera, PointCloud, Prior, Registration, Sample
 
 from .far_search import search_from_scratch
 from .inputs import Pair
@@ -25,6 +25,10 @@ Lost = Callable[[Frames, np.ndarray], Sequence[Sample]]
 
 class NoStart(InputError):
     """Nothing is wrong with the pairs, but there is no extrinsic to start from."""
+
+
+class FoundNowhere(InputError):
+    """Nothing is wrong with the pairs, but from scratch the camera is found nowhere in them."""
 
 
 class PairRegistration:
@@ -47,7 +51,7 @@ class PairRegistration:
         """The outcome of pairs and their samples, oldest first; converted: seconds that those took. searching: whether
         a search from scratch may take their place, and go on.
 
-        Raises InputError for what cannot be used, and NoStart.
+        Raises InputError for what cannot be used, NoStart and FoundNowhere.
         """
         newest, settings = pairs[-1], self._settings()
         # 1. from where
@@ -61,13 +65,19 @@ class PairRegistration:
             assert reference is not None
             found = search_from_scratch(lost, reference, self._registrar, searching)
         else:
-            prior = None if reference is None else Prior(reference, settings.prior_max_deg, settings.prior_max_m)
-            found = (self._registrar.register_anywhere(samples) if prior is None
-                     else self._registrar.register_joint(samples, prior))
+            found = self._from_scratch(samples) if reference is None else self._registrar.register_joint(
+                samples, Prior(reference, settings.prior_max_deg, settings.prior_max_m))
         # 3. with all that belongs to it
         now = time.monotonic()
         return Outcome(found, reference, samples[-1], lidar_frame, camera_frame, newest.stamp, newest.apart,
                        now - newest.arrived, now, {"convert": converted} | found.timings, pairs[0].stamp, len(lost))
+
+    def _from_scratch(self, samples: Sequence[Sample]) -> Registration:
+        """Raises FoundNowhere."""
+        try:
+            return self._registrar.register_anywhere(samples)
+        except InputError as error:
+            raise FoundNowhere(str(error)) from error
 
     def warm_up(self) -> None:
         """The first registration of a process is slow: spend it on noise."""

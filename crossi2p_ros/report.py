@@ -100,11 +100,11 @@ def _verdict_on_valid(s: Snapshot, settings: Settings, valid: Outcome) -> tuple[
 
 
 def _refusal(s: Snapshot) -> str:
-    """The reason of the last refusal if nothing has been registered since."""
+    """What is said of the last refusal if nothing has been registered since."""
     if s.last_refusal is None:
         return ""
-    reason, at = s.last_refusal
-    return "" if s.last is not None and s.last.finished >= at else f"pairs cannot be used: {reason}"
+    words, at = s.last_refusal
+    return "" if s.last is not None and s.last.finished >= at else words
 
 
 def _values(s: Snapshot, settings: Settings) -> dict[str, str]:

@@ -16,7 +16,7 @@ from crossi2p_core.types import Sample
 from .inputs import Pair
 from .ledger import Ledger
 from .outcome import Outcome
-from .pair_registration import Lost, NoStart, PairRegistration
+from .pair_registration import FoundNowhere, Lost, NoStart, PairRegistration
 from .parameters import Settings
 from .prior import Reference
 
@@ -179,7 +179,8 @@ class Worker:
         except NoStart as error:
             outcome, count = str(error), self._ledger.lack
         except InputError as error:
-            outcome, count = str(error), self._ledger.refuse
+            nowhere = isinstance(error, FoundNowhere)
+            outcome, count = str(error), self._ledger.fail if nowhere else self._ledger.refuse
             if window:
                 self._pass_over(str(error), window[-1].pair.stamp)
         finally:
@@ -193,9 +194,10 @@ class Worker:
                 return
             if isinstance(outcome, Outcome):
                 self._ledger.add(outcome)
-                self._next_at = begin + self._settings().period  # a pair that is refused costs no period
             elif count is not None:
                 count(outcome)
+            if isinstance(outcome, Outcome) or count == self._ledger.fail:
+                self._next_at = begin + self._settings().period  # a pair that is refused costs no period
         if isinstance(outcome, Outcome):
             self._guarded(partial(self._publish, outcome))
         with self._changed:

@@ -11,10 +11,14 @@ import torch
 from crossi2p_core import audition
 from crossi2p_core.audition import SEVERAL, SURE_MARGIN, Start, find_anywhere, find_start
 from crossi2p_core.datasets import open_source
+from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.headings import all_around
 from crossi2p_core.matcher import Estimate
+from crossi2p_core.refine.align import Alignment
 from crossi2p_core.refine.config import DriveConfig, RefineConfig, SearchConfig
+from crossi2p_core.refine.judge import Evidence
+from crossi2p_core.refine.residuals import Residuals
 from crossi2p_core.types import Sample
 
 QUICK = RefineConfig(search=SearchConfig(samples=1000, starts=10, finalists=3), drive=DriveConfig(enabled=False))
@@ -48,11 +52,10 @@ def test_edges_choose_the_street_ahead_where_the_network_prefers_the_one_behind(
     assert found.doubt == ""
 
 
-def test_wrong_images_leave_the_start_in_doubt_or_without_an_answer(drive: list[Sample]) -> None:
+def test_wrong_images_leave_the_start_in_doubt(drive: list[Sample]) -> None:
     truth = np.asarray(drive[0].T_cam_lidar)
     other = [replace(each, image=np.ascontiguousarray(each.image[::-1])) for each in drive]
-    found = start(other, thought_of(off(truth), BEHIND @ truth))
-    assert found.doubt or se3.rotation_error_deg(found.prior.T_cam_lidar, truth) > 1.0
+    assert start(other, thought_of(off(truth), BEHIND @ truth)).doubt
 
 
 def test_two_places_that_fit_as_well_are_told(drive: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,8 +119,51 @@ def test_few_frames_that_might_fit_elsewhere_are_in_doubt(drive: list[Sample], t
     assert "they might at a wrong place" in anywhere(drive[:1], None).doubt
 
 
+@pytest.mark.parametrize("others", ["dark", "of one place"])
+def test_frames_that_tell_nothing_new_make_few_frames_no_more(drive: list[Sample], two_headings: None, others: str,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audition, "SURE_SIDES", 9.0)
+    more = [replace(each, image=np.zeros_like(each.image)) if others == "dark" else drive[0] for each in drive[1:]]
+    assert "they might at a wrong place" in anywhere([drive[0], *more], None).doubt
+    assert anywhere(drive, None).doubt == ""
+
+
+def test_frames_in_the_dark_take_nobodys_place_among_those_that_are_looked_at(drive: list[Sample],
+                                                                              two_headings: None) -> None:
+    dark = replace(drive[0], image=np.zeros_like(drive[0].image))
+    found = anywhere([dark, drive[1], dark, drive[3], dark], None)
+    assert se3.rotation_error_deg(found.prior.T_cam_lidar, drive[0].T_cam_lidar) < 0.5
+
+
+def alignment(response: float, edges: int, status: str = "ok", frames: int = 1, shifted: float = 0.0) -> Alignment:
+    """One that ended so many metres to the side."""
+    evidence = Evidence(0.0, 1.0, response, response, np.zeros(6), np.eye(6), (1.0, 1.0))
+    T = se3.make(np.eye(3), np.array([shifted, 0.0, 0.0]))
+    return Alignment(T, np.eye(6), status, "nothing fits", 0.0, 0.0, Residuals(edges, edges, 1.0), 1.0,
+                     evidence=evidence, frames=frames)
+
+
+def test_a_failed_alignment_hides_none_that_fits() -> None:
+    fits, failed = alignment(0.6, 100), alignment(0.2, 5000, "failed", shifted=1.0)
+    assert audition._by_response([failed, fits]) == [fits, failed]
+    assert audition._doubt_among([fits, failed]) == ""
+    assert "two places" in audition._doubt_among([fits, replace(failed, status="uncertain")])
+
+
+def test_few_edges_are_few_in_each_of_several_frames() -> None:
+    one, six = alignment(0.7, 400), alignment(0.7, 2400, frames=6)
+    assert audition._response(one) == audition._response(six) == pytest.approx(0.7 * 400 / 700)
+
+
+def test_a_network_that_has_no_answer_is_told_of(drive: list[Sample], two_headings: None) -> None:
+    dark = replace(drive[0], image=np.zeros_like(drive[0].image))
+    with pytest.raises(InputError, match=r"the network choked, and the edges fit at no heading"):
+        find_anywhere([dark], None, QUICK, torch.device("cpu"), "the network choked")
+
+
 def test_frames_without_light_end_in_the_networks_answer_and_doubt(drive: list[Sample]) -> None:
     dark = [replace(each, image=np.zeros_like(each.image)) for each in drive]
     truth = np.asarray(drive[0].T_cam_lidar)
     found = start(dark, thought_of(truth, margin=2 * SURE_MARGIN))
-    assert np.array_equal(found.prior.T_cam_lidar, truth) and "fit at no place" in found.doubt
+    assert np.array_equal(found.prior.T_cam_lidar, truth)
+    assert "no frame shows anything: the image is dark" in found.doubt

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from command_line import crossi2p
 
 from crossi2p_core import audition
 from crossi2p_core.datasets import open_source
+from crossi2p_core.datasets.compact_writer import prepare
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.headings import HEADINGS, REACH_DEG, all_around, look_at
@@ -98,6 +101,19 @@ def test_the_command_needs_no_weights(tmp_path: Path) -> None:
                        "--weights", "none", "--out", tmp_path / "out")
     assert outcome.code == 0 and "from scratch" in outcome.out, outcome
     assert (tmp_path / "out" / "report.json").is_file()
+
+
+def test_frames_in_which_nobody_finds_the_camera_are_told_as_failed_jointly_too(tmp_path: Path) -> None:
+    source = open_source("synthetic:street?seed=2&frames=2&camera=small&lidar=vlp16")
+    prepare(source, tmp_path / "dark")
+    for picture in (tmp_path / "dark").glob("*.jpg"):
+        cv2.imwrite(str(picture), np.zeros_like(source[0].image))
+    for joint in ([], ["--joint"]):
+        outcome = crossi2p("register", tmp_path / "dark", "--from-scratch", "--weights", "none", "--json", *joint)
+        assert outcome.code == 1, outcome
+        told = json.loads(outcome.out)
+        assert told["summary"]["failed"] == len(told["frames"]) == (1 if joint else 2)
+        assert "the image is dark" in told["frames"][0]["reason"] and told["frames"][0]["T_cam_lidar"] is None
 
 
 def test_one_real_frame_is_found_from_no_guess(data_dir: Path) -> None:

@@ -96,6 +96,9 @@ def _calibrated(read: Read, recording: str, prior: Prior | None, weights: Path, 
         return read_extrinsic(file)
     registrar = Registrar(device=str(world.device), weights=weights)
     found = calibrate(read, prior, registrar, config.calibrate, lambda *_: None)
+    if found.doubt:  # what it would learn might be the street behind
+        raise InputError(f"it is in doubt where the camera is, and that is not to be learned: {found.doubt}; or give "
+                         "--init")
     if found.verdict.status == "failed":
         raise InputError(f"the frames do not agree on an extrinsic ({found.verdict.reason}); give --init or --search "
                          "closer to the truth, or weights that were trained longer")

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..motion.standing import View, alike, view_of
+from ..motion.standing import STOOD_M, View, alike, view_of
 from ..types import Sample
 from .config import CalibrateConfig
 
 Array = np.ndarray
-STOOD_M = 0.1  # positions nearer than this are one stop
 
 
 @dataclass(frozen=True)

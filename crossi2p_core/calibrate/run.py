@@ -39,7 +39,8 @@ class Calibration:
     moved: from the start to the answer.
     looked: every frame that was registered by itself; distances: of each that has an answer from what they agree on,
     in its sigmas. samples: of the joint registration, each cloud where it was then, and used: their names. weak: what
-    the frames leave open. offset: between the clocks, None where it was not looked for, and clocks: why not.
+    the frames leave open. offset: between the clocks, None where it was not looked for, and clocks: why not. doubt:
+    why the start, where nobody gave one, may have been the wrong place; empty where it is not in doubt.
     """
 
     T_cam_lidar: Array
@@ -55,6 +56,7 @@ class Calibration:
     weak: tuple[str, ...]
     offset: TimeOffset | None = None
     clocks: str = ""
+    doubt: str = ""
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -66,7 +68,7 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     """The extrinsic of the one rig that the frames share.
 
     prior: where it is about, None: nobody knows. advance: told what is being done, and how far it is. Raises InputError
-    where no frame can be registered, and where there is neither a start nor a network.
+    where no frame can be registered, and where nobody gives a start and neither network nor edges find one.
     """
     # 1. where to start
     start = Start(prior, "") if prior is not None else registrar.guess(read.samples)
@@ -94,8 +96,8 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     sigma = sigmas(covariance, joint.T_cam_lidar)
     verdict = judge(joint, sigma, len(used), len(stops(places)), weak, start.doubt, way, config)
     looked = (*seen.looked, *read.unused)
-    return Calibration(joint.T_cam_lidar, covariance, verdict, prior, way, looked, agreement,
-                       tuple(used), joint, cross, weak, offset, "" if offset else read.why_still or FEW_FRAMES)
+    return Calibration(joint.T_cam_lidar, covariance, verdict, prior, way, looked, agreement, tuple(used), joint, cross,
+                       weak, offset, "" if offset else read.why_still or FEW_FRAMES, start.doubt)
 
 
 def _near(agreement: Agreement, start: Prior) -> Prior:

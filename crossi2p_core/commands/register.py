@@ -121,14 +121,20 @@ def _register_jointly(source: Source, chosen: list[int], starts: Starts, registr
               "most frames, and are left out", file=sys.stderr)
     prior = starts.for_group(samples[0])
     begin = time.perf_counter()
-    with progress(f"Registering {len(samples)} frames jointly"):
-        result = registrar.register_anywhere(samples) if prior is None else registrar.register_joint(samples, prior)
+    together = {"rig": samples[0].rig, "used": [sample.name for sample in samples], "left_out": left_out}
+    try:
+        with progress(f"Registering {len(samples)} frames jointly"):
+            result = registrar.register_anywhere(samples) if prior is None else registrar.register_joint(samples, prior)
+    except InputError as error:
+        if prior is not None:
+            raise
+        return [lost_record("joint", str(error), time.perf_counter() - begin) | together]
     seconds = time.perf_counter() - begin
     start = None if prior is None else prior.T_cam_lidar
     record = make_record("joint", start, result, samples[0].T_cam_lidar, seconds)
     if folder is not None:
         write_registration(folder, samples, start, result, record)
-    return [record | {"rig": samples[0].rig, "used": [sample.name for sample in samples], "left_out": left_out}]
+    return [record | together]
 
 
 def _read_groups(source: Source, chosen: list[int]) -> dict[str, list[Sample]]:

@@ -8,18 +8,20 @@ and without the ground, which is as far away in each direction wherever one driv
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..geometry import se3
-from ..types import Camera, PointCloud
+from ..types import Camera, PointCloud, Sample
 
 AZIMUTH_DEG, ELEVATION_DEG = 1.0, 0.5  # of a cell of the view
 LEAST_POINTS = 2  # of a cell
 GROUND_M = 0.4  # above the lowest tenth of the points: up to there it is ground
 NOISE_M, NOISE_SHARE = 0.03, 0.002  # by which the range of a cell may change, and that share of it
 ALIKE = 0.65  # share of the cells whose range has not changed; see `alike`
+STOOD_M = 0.1  # positions nearer than this are one place
 LEAST_CELLS = 150  # in common; fewer tell nothing
 
 
@@ -33,8 +35,12 @@ class View:
 
 def view_of(cloud: PointCloud, camera: Camera, T_cam_lidar: np.ndarray) -> View:
     """What a scan has of what the camera sees; T_cam_lidar (4, 4), to some degrees."""
-    seen = camera.project(se3.transform(T_cam_lidar, cloud.xyz))[1]
-    x, y, z = cloud.xyz[seen].astype(np.float64).T
+    return view_around(cloud.xyz[camera.project(se3.transform(T_cam_lidar, cloud.xyz))[1]])
+
+
+def view_around(xyz: np.ndarray) -> View:
+    """What points (N, 3) of a scan say of all directions, where nobody knows where the camera looks."""
+    x, y, z = xyz.astype(np.float64).T
     if len(z):
         high = z > np.percentile(z, 10) + GROUND_M
         x, y, z = x[high], y[high], z[high]
@@ -62,6 +68,23 @@ def alike(one: View, other: View) -> bool:
     near, far = one.ranges[mine], other.ranges[others]
     same = np.abs(near - far) < NOISE_M + NOISE_SHARE * np.minimum(near, far)
     return bool(same.mean() > ALIKE)
+
+
+def of_places(samples: Sequence[Sample]) -> list[Sample]:
+    """The first sample of each place; by their positions where these are known, else by the whole scans."""
+    kept: list[tuple[Sample, np.ndarray | View]] = []
+    for sample in samples:
+        T = sample.T_world_lidar
+        here = view_around(sample.cloud.xyz) if T is None else np.asarray(T)[:3, 3]
+        if not any(_one_place(here, there) for _, there in kept):
+            kept.append((sample, here))
+    return [sample for sample, _ in kept]
+
+
+def _one_place(one: np.ndarray | View, other: np.ndarray | View) -> bool:
+    if isinstance(one, View) and isinstance(other, View):
+        return alike(one, other)
+    return not isinstance(one, View) and not isinstance(other, View) and bool(np.linalg.norm(one - other) < STOOD_M)
 
 
 class Places:

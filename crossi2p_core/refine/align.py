@@ -30,7 +30,8 @@ _FITS = 0.5  # share of the best score nearby that an answer keeps
 
 @dataclass(frozen=True)
 class Alignment:
-    """A judged alignment; fields as in `Registration`. `evidence` is what the judgement rests on."""
+    """A judged alignment; fields as in `Registration`. evidence: what the judgement rests on. frames: how many were
+    usable."""
 
     T_cam_lidar: np.ndarray
     covariance: np.ndarray
@@ -44,6 +45,7 @@ class Alignment:
     evidence: Evidence | None = None
     speeds: tuple[float, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
+    frames: int = 0
 
 
 def align(samples: Sequence[Sample], prior: Prior, config: RefineConfig, device: torch.device,
@@ -83,7 +85,7 @@ def align(samples: Sequence[Sample], prior: Prior, config: RefineConfig, device:
         -(evidence.score_start if verdict.keep_start else evidence.score_found), residuals,
         overlap(samples[0].cloud, samples[0].camera, T_cam_lidar),
         doubt(at_start, start, config.image.scales_px[0], config.seed), evidence,
-        tuple(agreed.candidate.drive.speed[0].tolist()) if drive is not None else (), timings)
+        tuple(agreed.candidate.drive.speed[0].tolist()) if drive is not None else (), timings, len(frames))
 
 
 def _prepare(samples: Sequence[Sample], prepared: Prepared, config: RefineConfig,

@@ -78,14 +78,20 @@ def prepare_frame(sample: Sample, prior: Prior, config: RefineConfig, device: to
 
 def sight_of(sample: Sample, config: RefineConfig, device: torch.device) -> Sight:
     """What does not depend on the prior. Raises Unusable for an image or a cloud that shows nothing."""
-    blind = why_blind(sample.image, config.image)
-    if blind:
-        raise Unusable(f"{sample.name}: {blind}")
-    if len(sample.cloud) < MIN_POINTS:
-        raise Unusable(f"{sample.name}: the cloud has {len(sample.cloud)} usable points; {MIN_POINTS} are the least")
+    if nothing := shows_nothing(sample, config):
+        raise Unusable(f"{sample.name}: {nothing}")
     cloud, spacing = thin(sample.cloud, config.lidar)
     view = working_view(sample.image, sample.camera, config.image.focal_px)
     return Sight(sample.name, cloud, spacing, edge_maps(view, config.image, device))
+
+
+def shows_nothing(sample: Sample, config: RefineConfig) -> str:
+    """Why an image or a cloud shows nothing, wherever its camera may be; empty where both may show something."""
+    if blind := why_blind(sample.image, config.image):
+        return blind
+    if len(sample.cloud) < MIN_POINTS:
+        return f"the cloud has {len(sample.cloud)} usable points; {MIN_POINTS} are the least"
+    return ""
 
 
 def problem_at(sight: Sight, prior: Prior, config: RefineConfig, device: torch.device) -> FrameProblem:
