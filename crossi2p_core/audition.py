@@ -8,7 +8,7 @@ at as well. Frames that show nothing do not count, and those of one place (a rob
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,8 @@ from .refine.align import Alignment, align
 from .refine.config import RefineConfig
 from .refine.prepare import shows_nothing
 from .types import Prior, Sample
+
+Between = Callable[[], None]
 
 SEVERAL = 5  # places from which on edges decide between the network's places
 HEARD = 6  # frames, spread over all, that they decide by
@@ -63,9 +65,10 @@ def find_start(samples: Sequence[Sample], estimate: Estimate, config: RefineConf
 
 
 def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: RefineConfig, device: torch.device,
-                  silent: str = "") -> Start:
+                  silent: str = "", between: Between = lambda: None) -> Start:
     """Where to search where nobody has a guess. estimate: what a network says; None: there is none, or it has no
-    answer, and silent: why not. Raises InputError where there is none and the edges fit nowhere."""
+    answer, and silent: why not. between: see `look_at`. Raises InputError where there is none and the edges fit
+    nowhere."""
     witnesses = _witnesses(samples, config)
     few, some = len(witnesses) < SEVERAL, spread(witnesses, HEARD)
     # 1. where a network is sure of few frames, if their edges say so, too
@@ -73,11 +76,11 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
     if sure is not None and _convinces(align(some, sure, config, device)):
         return Start(sure, "")
     # 2. from everywhere that the network thinks of, if several frames clearly fit at one of these
-    heard = [] if few or estimate is None else _heard(some, estimate, config, device)
+    heard = [] if few or estimate is None else _heard(some, estimate, config, device, between)
     # 3. else from all around as well
     if not heard or _doubt_among(heard):
         places = [*all_around(), *([] if sure is None else [sure])]
-        heard = _by_response([*heard, *_followed(places, some, config, device)])
+        heard = _by_response([*heard, *_followed(places, some, config, device, between)])
     if not _fits(heard[0]):
         return _nowhere(heard[0], estimate, silent)
     # 4. how clear that is; where it is not, a network that is sure has the say
@@ -103,15 +106,20 @@ def _places(estimate: Estimate) -> list[Prior]:
     return [Prior(T, REACH_DEG, REACH_M) for T in (*estimate.tops, estimate.T_cam_lidar)]
 
 
-def _heard(some: Sequence[Sample], estimate: Estimate, config: RefineConfig, device: torch.device) -> list[Alignment]:
+def _heard(some: Sequence[Sample], estimate: Estimate, config: RefineConfig, device: torch.device,
+           between: Between = lambda: None) -> list[Alignment]:
     """Where the network's places lead, the one that fits best first."""
-    return _by_response([align(some, place, config, device) for place in _places(estimate)])
+    found = []
+    for place in _places(estimate):
+        between()
+        found.append(align(some, place, config, device))
+    return _by_response(found)
 
 
-def _followed(places: Sequence[Prior], some: Sequence[Sample], config: RefineConfig,
-              device: torch.device) -> list[Alignment]:
+def _followed(places: Sequence[Prior], some: Sequence[Sample], config: RefineConfig, device: torch.device,
+              between: Between) -> list[Alignment]:
     """Where the most promising of many places lead, looked at quickly first; one that has failed where none fits."""
-    rough = _by_response(look_at(places, spread(some, LOOKED), config, device))
+    rough = _by_response(look_at(places, spread(some, LOOKED), config, device, between))
     promising: list[Alignment] = []
     for found in rough:
         if len(promising) < PROMISING and _fits(found) and all(_elsewhere(found, other) for other in promising):

@@ -7,7 +7,7 @@ not where the LiDAR stands, and for a LiDAR that is mounted aslant: for those th
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -34,11 +34,12 @@ def all_around(count: int = HEADINGS) -> list[Prior]:
     return [Prior(se3.make(AHEAD_OF_LIDAR @ turn.T, np.zeros(3)), REACH_DEG, REACH_M) for turn in turns]
 
 
-def look_at(places: Sequence[Prior], samples: Sequence[Sample], config: RefineConfig,
-            device: torch.device) -> list[Alignment]:
+def look_at(places: Sequence[Prior], samples: Sequence[Sample], config: RefineConfig, device: torch.device,
+            between: Callable[[], None] = lambda: None) -> list[Alignment]:
     """Where the edges of samples of one rig fit best about each place, roughly, in their order; some have failed.
 
-    A quick search, by several threads: it is to tell places apart, not to find poses.
+    A quick search, by several threads: it is to tell places apart, not to find poses. between: called from time to
+    time; what it raises ends the search.
     """
     search = replace(config.search, samples=QUICK_SAMPLES, sample_edges=QUICK_SAMPLES, starts=QUICK_STARTS,
                      finalists=QUICK_FINALISTS, far_effort=1, explored_frames=0)
@@ -46,5 +47,8 @@ def look_at(places: Sequence[Prior], samples: Sequence[Sample], config: RefineCo
     prepared = Prepared(places[0])
     first = align(samples, places[0], quick, device, prepared)  # the others share what it has seen of image and cloud
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
-        return [first, *pool.map(lambda place: align(samples, place, quick, device, prepared.elsewhere(place)),
-                                 places[1:])]
+        found = [first]
+        for one in pool.map(lambda place: align(samples, place, quick, device, prepared.elsewhere(place)), places[1:]):
+            between()
+            found.append(one)
+        return found

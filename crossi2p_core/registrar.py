@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .audition import SEVERAL, Start, find_anywhere, find_start, spread
+from .audition import SEVERAL, Between, Start, find_anywhere, find_start, spread
 from .config import load_config, option
 from .errors import InputError
 from .flow_aligner import FlowAligner
@@ -120,12 +120,12 @@ class Registrar:
         found = replace(found, timings={**found.timings, "look around": looked})
         return noting(found, why) if why and not start.doubt else found
 
-    def guess(self, samples: Sequence[Sample]) -> Start:
-        """Where samples of one rig seem to have their camera. Raises InputError where neither network nor edges have an
-        answer."""
+    def guess(self, samples: Sequence[Sample], between: Between = lambda: None) -> Start:
+        """Where samples of one rig seem to have their camera. between: called from time to time; what it raises ends
+        the search. Raises InputError where neither network nor edges have an answer."""
         _check_one_rig(samples)
         estimate, why = self._thought_of(samples)
-        return find_anywhere(samples, estimate, self.config.refine, self.device, why)
+        return find_anywhere(samples, estimate, self.config.refine, self.device, why, between)
 
     def asks_network(self, prior: Prior | None) -> bool:
         """Whether the network has a say from such a prior; the refinement gets there from a near one by itself."""

@@ -115,9 +115,9 @@ class Settings:
                                    "propose: the node says when that is due; apply: by itself, once the watch says "
                                    "decalibrated and `repair.agreeing` answers agree, or ten together are sure; saved",
                                    choices=("report", "propose", "apply"), live=True)
-    repair_agreeing: int = parameter(3, "ok answers, whatever is not ok between them, all beyond warn.deviation_... from "
-                                     "the reference and within it of each other, that make a repair", low=1, high=100,
-                                     live=True)
+    repair_agreeing: int = parameter(3, "ok answers, whatever is not ok between them, all beyond warn.deviation_... "
+                                     "from the reference and within it of each other, that make a repair", low=1,
+                                     high=100, live=True)
 
     def __post_init__(self) -> None:
         """What holds between values. Raises InputError."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crossi2p_core.audition import Start
+from crossi2p_core.audition import Between, Start
 from crossi2p_core.calibrate.config import CalibrateConfig
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
@@ -54,7 +54,7 @@ class Eyes:
         T = se3.exp_se3(sigma * self.rng.normal(size=6)) @ truth
         return Registration(T, np.diag(sigma**2), "ok", "fits", -1.0, -2.0, doubt_before=self.doubt, convincing=True)
 
-    def guess(self, samples: Sequence[Sample]) -> Start:
+    def guess(self, samples: Sequence[Sample], between: Between = lambda: None) -> Start:
         self.starts += 1
         if self.lost:
             raise InputError("nobody knows where to start")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
+from crossi2p_core import audition
 from crossi2p_core.datasets import open_source
 from crossi2p_core.registrar import Registrar
 from crossi2p_core.types import Camera, PointCloud, Sample
@@ -45,6 +46,13 @@ def test_a_robot_that_stands_still_shows_one_place_and_is_waited_for() -> None:
     assert misfits.take() == []
     misfits.add(at(30.0), 8)
     assert [sample.name for sample in misfits.take()] == ["0", "30"]
+
+
+def test_a_search_that_nobody_wants_ends_before_anything_is_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audition, "align", lambda *_: pytest.fail("this takes a second for each place"))
+    street = list(open_source("synthetic:street?seed=3&frames=5"))
+    found = search_from_scratch(street, np.eye(4), Registrar(device="cpu"), lambda: False)
+    assert found.status == "failed" and "broken off" in found.reason
 
 
 def test_a_search_that_finds_nothing_or_is_not_wanted_any_more_has_failed_and_says_why() -> None:

@@ -71,7 +71,8 @@ def calibrate(read: Read, prior: Prior | None, registrar: Registrar, config: Cal
     where no frame can be registered, and where nobody gives a start and neither network nor edges find one.
     """
     # 1. where to start
-    start = Start(prior, "") if prior is not None else registrar.guess(read.samples)
+    start = Start(prior, "") if prior is not None else registrar.guess(
+        read.samples, lambda: advance("Looking all around", 0, 1))
     # 2. each by itself, and what they agree on
     seen, offset = look_in_time(read, lambda samples: look(samples, start.prior, registrar, advance))
     agreement, samples = seen.agreement, [seen.samples[i] for i in seen.which]
