@@ -14,6 +14,7 @@ import torch
 from command_line import crossi2p
 
 from crossi2p_core import audition
+from crossi2p_core.calibration_file import read_extrinsic
 from crossi2p_core.datasets import open_source
 from crossi2p_core.datasets.compact_writer import prepare
 from crossi2p_core.errors import InputError
@@ -114,6 +115,20 @@ def test_frames_in_which_nobody_finds_the_camera_are_told_as_failed_jointly_too(
         told = json.loads(outcome.out)
         assert told["summary"]["failed"] == len(told["frames"]) == (1 if joint else 2)
         assert "the image is dark" in told["frames"][0]["reason"] and told["frames"][0]["T_cam_lidar"] is None
+
+
+def test_a_rig_is_calibrated_from_nothing_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audition, "all_around", lambda: all_around()[:2])
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("folds: 0\n")
+    outcome = crossi2p("calibrate", "synthetic:street?seed=2&frames=5&camera=small&lidar=hdl64", "--from-scratch",
+                       "--weights", "none", "--config", settings, "--out", tmp_path / "rig", "--json")
+    assert outcome.code == 0, outcome
+    told, = json.loads(outcome.out)["cameras"]
+    assert told["error_deg"] < 0.5 and told["error_cm"] < 8 and told["start_was"] == "unknown"
+    assert "fewer than 8 frames" in told["time_offset_not_looked_for"]
+    found = read_extrinsic(tmp_path / "rig" / "extrinsic.yaml")
+    np.testing.assert_allclose(found.T_cam_lidar, told["T_cam_lidar"], atol=1e-9)
 
 
 def test_one_real_frame_is_found_from_no_guess(data_dir: Path) -> None:
