@@ -14,7 +14,7 @@ from crossi2p_core.geometry import se3
 from crossi2p_core.refine.config import RefineConfig
 from crossi2p_core.refine.lidar_edges import balanced, find_edges, thin
 from crossi2p_core.refine.prepare import MIN_POINTS
-from crossi2p_core.refine.viewpoint import viewpoint
+from crossi2p_core.refine.viewpoint import is_merged, viewpoint
 from crossi2p_core.types import Camera
 
 from .outcome import Outcome
@@ -58,7 +58,7 @@ def _edges(outcome: Outcome, config: RefineConfig, stamp: Any) -> Marker:
         return marker
     cloud, spacing = thin(outcome.sample.cloud, config.lidar)
     cloud = cloud.select(camera.project(se3.transform(T, cloud.xyz))[1])
-    found = find_edges(cloud, spacing, viewpoint(cloud.xyz, se3.inverse(T)[:3, 3]), config.lidar)
+    found = find_edges(cloud, spacing, viewpoint(is_merged(cloud.xyz), T), config.lidar)
     shown, _ = balanced(found, np.ones(len(found), dtype=bool), config.lidar, config.seed)
     palette = [ColorRGBA(r=r, g=g, b=b, a=1.0) for r, g, b in COLORS]
     marker.points = _points(found.xyz[shown])

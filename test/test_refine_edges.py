@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import torch
 
+from crossi2p_core.geometry import se3
 from crossi2p_core.refine.config import ImageEdgeConfig, LidarEdgeConfig
 from crossi2p_core.refine.image_edges import edge_maps, why_blind
 from crossi2p_core.refine.lidar_edges import DOWN, INTENSITY_ACROSS, LEFT, RIGHT, UP, find_edges, thin
 from crossi2p_core.refine.skyline import open_above
 from crossi2p_core.refine.spacing import Spacing, estimate_spacing
-from crossi2p_core.refine.viewpoint import viewpoint
+from crossi2p_core.refine.viewpoint import is_merged, viewpoint
 from crossi2p_core.refine.working_view import working_view
 from crossi2p_core.types import Camera, PointCloud
 
@@ -111,9 +112,9 @@ def test_a_wider_row_gap_is_no_skyline_but_the_top_of_a_wall_is() -> None:
 def test_a_merged_cloud_is_looked_at_from_the_camera() -> None:
     one = box_before_wall().xyz
     elsewhere = one + np.array([-6.0, 0.3, 0.2], np.float32)  # its wall stands before the other's
-    camera = np.array([1.0, 0.2, 0.3])
-    assert (viewpoint(one, camera) == 0).all()
-    assert viewpoint(np.concatenate([one, elsewhere]), camera) == pytest.approx(camera)
+    both, T = np.concatenate([one, elsewhere]), se3.exp_se3(np.array([0.1, -0.2, 0.3, 1.0, 0.2, 0.3]))
+    assert not is_merged(one) and (viewpoint(is_merged(one), T) == 0).all()
+    assert is_merged(both) and se3.transform(T, viewpoint(True, T)) == pytest.approx(np.zeros(3), abs=1e-6)
 
 
 def step_image(column: int = 200) -> np.ndarray:

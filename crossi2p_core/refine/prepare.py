@@ -17,7 +17,7 @@ from .image_edges import EdgeMap, edge_maps, why_blind
 from .lidar_edges import find_edges, thin
 from .objective import FrameProblem, make_problem
 from .spacing import Spacing
-from .viewpoint import viewpoint
+from .viewpoint import is_merged, viewpoint
 from .working_view import working_view
 
 MIN_POINTS = 200
@@ -37,10 +37,12 @@ class Unusable(Exception):
 
 @dataclass(frozen=True)
 class Sight:
-    """What a frame shows wherever its camera may be: its cloud, thinned, and the maps of its image."""
+    """What a frame shows wherever its camera may be: its cloud, thinned, and the maps of its image. merged: the cloud
+    was not scanned from its origin."""
 
     name: str
     cloud: PointCloud
+    merged: bool
     spacing: Spacing
     maps: list[EdgeMap]
 
@@ -82,7 +84,7 @@ def sight_of(sample: Sample, config: RefineConfig, device: torch.device) -> Sigh
         raise Unusable(f"{sample.name}: {nothing}")
     cloud, spacing = thin(sample.cloud, config.lidar)
     view = working_view(sample.image, sample.camera, config.image.focal_px)
-    return Sight(sample.name, cloud, spacing, edge_maps(view, config.image, device))
+    return Sight(sample.name, cloud, is_merged(cloud.xyz), spacing, edge_maps(view, config.image, device))
 
 
 def shows_nothing(sample: Sample, config: RefineConfig) -> str:
@@ -96,7 +98,7 @@ def shows_nothing(sample: Sample, config: RefineConfig) -> str:
 
 def problem_at(sight: Sight, prior: Prior, config: RefineConfig, device: torch.device) -> FrameProblem:
     """Edges near the prior's field of view. Raises Unusable where there are too few."""
-    origin = viewpoint(sight.cloud.xyz, se3.inverse(prior.T_cam_lidar)[:3, 3])
+    origin = viewpoint(sight.merged, np.asarray(prior.T_cam_lidar))
     camera = sight.maps[0].camera
     cloud = sight.cloud.select(near_view(sight.cloud.xyz, camera, prior.T_cam_lidar, prior.max_deg, prior.max_m))
     edges = find_edges(cloud, sight.spacing, origin, config.lidar)
@@ -104,7 +106,7 @@ def problem_at(sight: Sight, prior: Prior, config: RefineConfig, device: torch.d
         raise Unusable(f"{sight.name}: {len(edges)} LiDAR edges lie near the camera's view ({MIN_EDGES} are the "
                        f"least, {len(cloud)} points); is the guess right, does the LiDAR look where the camera does?")
     forward = prior.T_cam_lidar[2, :3]  # the optical axis: most cameras look where the vehicle drives
-    raster = _raster(sight.spacing, bool(origin.any()))
+    raster = _raster(sight.spacing, sight.merged)
     return make_problem(edges, config.lidar, sight.maps, cloud, np.asarray(forward), raster, config.seed, device)
 
 
