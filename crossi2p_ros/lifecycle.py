@@ -7,15 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import rclpy
 import torch
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.context import Context
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.signals import SignalHandlerOptions
 
 from crossi2p_core.errors import InputError
 from crossi2p_core.registrar import Registrar
@@ -31,7 +27,6 @@ from .outcome import Outcome
 from .outputs import Outputs
 from .parameters import PARAMETERS, Settings
 from .prior import Reference
-from .process import Stop, ros_arguments_in_words
 from .report import Snapshot
 from .ros_compat import describe
 from .ros_compat.tf2 import Buffer, TransformException, TransformListener
@@ -40,7 +35,6 @@ from .watch_file import Frames
 from .worker import Worker
 
 NAME = "register_node"
-LOOK_UP_S = 0.1  # how often it is seen whether the process shall end
 
 
 def _path(text: str) -> Path | None:
@@ -257,28 +251,3 @@ class RegisterNode(LifecycleNode):
             return self.reference.find(outcome.lidar_frame, outcome.camera_frame, outcome.stamp)
         except (InputError, TransformException):
             return None
-
-
-def run(arguments: list[str] | None, stop: Stop) -> None:
-    """Run the node until `stop` is asked. Raises InputError for arguments and parameters that cannot be had.
-
-    The worker may still be at work afterwards: a registration cannot be broken off.
-    """
-    stop.begin()
-    with ros_arguments_in_words():
-        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        node = RegisterNode()
-    except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-        raise InputError(f"the parameters cannot be had: {error}") from error
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        if node.settings.autostart and node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            node.trigger_activate()
-        while not stop.asked:
-            executor.spin_once(timeout_sec=LOOK_UP_S)
-    finally:
-        node.close()
-        executor.shutdown(timeout_sec=0.2)
-        rclpy.try_shutdown()

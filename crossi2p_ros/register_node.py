@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     stop = Stop()
     try:
         check_ros()
-        from .lifecycle import run
+        from .spin import run
 
         run(arguments, stop)
     except InputError as error:

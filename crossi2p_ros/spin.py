@@ -1,0 +1,41 @@
+"""The life of the node's process: ROS begins, the node runs until it is told to end, and is taken apart again."""
+
+from __future__ import annotations
+
+import rclpy
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+
+from crossi2p_core.errors import InputError
+
+from .lifecycle import RegisterNode
+from .process import Stop, ros_arguments_in_words
+
+LOOK_UP_S = 0.1  # how often it is seen whether the process shall end
+
+
+def run(arguments: list[str] | None, stop: Stop) -> None:
+    """Run the node until `stop` is asked. Raises InputError for arguments and parameters that cannot be had.
+
+    The worker may still be at work afterwards: a registration cannot be broken off.
+    """
+    stop.begin()
+    with ros_arguments_in_words():
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = RegisterNode()
+    except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+        raise InputError(f"the parameters cannot be had: {error}") from error
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        if node.settings.autostart and node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            node.trigger_activate()
+        while not stop.asked:
+            executor.spin_once(timeout_sec=LOOK_UP_S)
+    finally:
+        node.close()
+        executor.shutdown(timeout_sec=0.2)
+        rclpy.try_shutdown()
