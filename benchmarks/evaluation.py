@@ -42,7 +42,7 @@ SYNTHETIC = "synthetic, unseen worlds"
 SOURCES = {"synthetic": SYNTHETIC, **dict(zip(("stereo", "drive", "rigs"), KEPT_BACK, strict=True))}
 HEAD = ("method", "pairs", "RRE median", "p90", "RTE median", "p90", "right", "wrong image", "no image", "very right",
         "wrong image", "recall", "recall, wrong image")
-ASKED = {"A": "A", "B": "B", "C": "C", "C50": "C", "D": "D"}  # what is measured, and by which protocol
+ASKED = {"A": "A", "B": "B", "C": "C", "C50": "C", "D": "D", "E": "E"}  # what is measured, and by which protocol
 RECALL = ("recall_right", "recall_wrong")
 OFF_BY = {"C": (10.0, 0.25), "C50": (10.0, 0.5)}  # deg, m
 Row = dict[str, Any]  # source, asked and method, and what is in HEAD

@@ -17,10 +17,11 @@ from .progress import progress
 
 def evaluate(
     source: SourceArgument,
-    protocol: Annotated[Literal["A", "B", "C", "D"], typer.Option(
+    protocol: Annotated[Literal["A", "B", "C", "D", "E"], typer.Option(
         "--protocol", show_default=False,
         help="A: scan turned by +-180 deg, moved by +-10 m. B: as A, wider limits. C: a start that is a little wrong. "
-             "D: as A, and the camera is really elsewhere.")],
+             "D: as A, and the image is turned and zoomed. E: as recorded, without a start: for sources whose cameras "
+             "are elsewhere for every frame, such as synthetic:street?elsewhere=10.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", show_default=False,
                                       help="Folder for pairs, predictions, metrics and the page; goes on in it.")],
     weights: Annotated[Path | None, typer.Option(

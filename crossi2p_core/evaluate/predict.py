@@ -37,7 +37,7 @@ class Predictor:
         try:
             posed = pose(self.protocol, pair, self.source[pair.frame], self._other(pair))
         except InputError as error:
-            names = [*self.methods.run, IMAGE_FREE, *([START] if self.protocol.name == "C" else [])]
+            names = [*self.methods.run, IMAGE_FREE, *([START] if self.protocol.guessed else [])]
             return told | {"rig": "", "truth": None, "failed": str(error), "answers": [
                 _failure(name, image, error) for name in names for image in _images_of(name)]}
         control = self._without_image(posed)
@@ -60,7 +60,7 @@ class Predictor:
     def _ask(self, name: str, image: str, sample: Sample, prior: Prior | None) -> dict[str, Any]:
         """One answer. Where the protocol gives no start, refine alone begins where the control without image ends."""
         try:
-            if name == REFINE or self.protocol.name == "C":
+            if name == REFINE or self.protocol.guessed:
                 return {"method": name, "image": image, **self.methods.run[name](sample, prior)}
             return {"method": name, "image": image, **self.methods.run[name](sample, None)}
         except InputError as error:

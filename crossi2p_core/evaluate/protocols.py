@@ -33,21 +33,23 @@ LEAST_POINTS = 100
 @dataclass(frozen=True)
 class Protocol:
     """limits: (degrees, metres) within which an answer is right, the headline first. mean_over: `all` pairs, or the
-    `successes` alone, as the literature does. moves: the scan is turned and shifted; then nobody has a start. virtual:
-    the camera is really elsewhere."""
+    `successes` alone, as the literature does. moves: the scan is turned and shifted. virtual: the image is turned and
+    zoomed. guessed: there is a start, which is wrong by what is drawn; else nobody has one."""
 
     name: str
     limits: tuple[tuple[float, float], ...]
     mean_over: str
     moves: bool
     virtual: bool
+    guessed: bool = False
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "A": Protocol("A", ((5.0, 2.0), (1.0, 0.3)), "all", True, False),
     "B": Protocol("B", ((10.0, 5.0), (5.0, 2.0)), "successes", True, False),
-    "C": Protocol("C", ((2.0, 0.05), (0.5, 0.05)), "all", False, False),
+    "C": Protocol("C", ((2.0, 0.05), (0.5, 0.05)), "all", False, False, guessed=True),
     "D": Protocol("D", ((5.0, 2.0), (1.0, 0.3)), "all", True, True),
+    "E": Protocol("E", ((5.0, 2.0), (1.0, 0.3)), "all", False, False),
 }
 
 
@@ -72,7 +74,7 @@ def draw(protocol: Protocol, rng: np.random.Generator, bounds: tuple[float, floa
         return drawn | {"motion": motion.tolist(), "turns": turns}
     if protocol.moves:
         return drawn | {"motion": draw_plane_motion(rng, 180.0, 10.0).tolist()}
-    return drawn | {"start_error": se3.perturb(np.eye(4), rng, *bounds).tolist()}
+    return drawn | ({"start_error": se3.perturb(np.eye(4), rng, *bounds).tolist()} if protocol.guessed else {})
 
 
 @dataclass(frozen=True)

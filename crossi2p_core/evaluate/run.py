@@ -80,7 +80,7 @@ def list_pairs(wanted: Wanted) -> PairList:
     about = {
         "protocol": wanted.protocol, "made_of": made_of(protocol) or None,
         "source": wanted.source.identity(), "seed": wanted.seed, "rounds": wanted.rounds,
-        "bounds": list(wanted.bounds) if wanted.protocol == "C" else None, "refine": wanted.refine,
+        "bounds": list(wanted.bounds) if protocol.guessed else None, "refine": wanted.refine,
         "weights": None if weights is None else _digest(weights),
         "config": None if wanted.config is None else _digest(wanted.config),
         "control": None if wanted.train is None else wanted.train.identity()}
