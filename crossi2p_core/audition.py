@@ -21,7 +21,9 @@ from .matcher import Estimate
 from .motion.standing import of_places
 from .refine.align import Alignment, align
 from .refine.config import RefineConfig
+from .refine.judge import discounted
 from .refine.prepare import shows_nothing
+from .sweep import sweep
 from .types import Prior, Sample
 
 Between = Callable[[], None]
@@ -33,10 +35,10 @@ REACH_DEG, REACH_M = 6.0, 1.2  # bounds of the search from each of the network's
 APART_DEG, APART_M = 1.0, 0.2  # alignments that end nearer to each other have found the same
 AHEAD = 1.2  # times the response of the second best place: less is no decision
 PROMISING = 3  # places of many that are followed
+SWEPT = 4  # of those that a sweep about the network's guesses finds
 START = 2.0, 0.2  # bounds within which all frames then search: a few have found it nearly
 SURE_MARGIN = 30.0  # log odds between the best pose and any other; few wrong answers of the package's weights have more
 START_DEG, START_M = (2.0, 10.0), (0.2, 0.5)  # bounds of the search from one frame's answer
-FEW_EDGES = 300  # in a frame's view that count half
 SURE_RESPONSE, SURE_SIDES = 0.6, 0.9  # of few frames: below these they fit at wrong places, too
 
 
@@ -81,9 +83,13 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
     if not heard or _doubt_among(heard):
         places = [*all_around(), *([] if sure is None else [sure])]
         heard = _by_response([*heard, *_followed(places, some, config, device, between)])
+    # 4. the camera may stand apart from its LiDAR: edges about all that the network thinks of
+    if few and estimate is not None and (not _fits(heard[0]) or _doubt_of_few(heard)):
+        swept = sweep(estimate.guesses, estimate.log_odds, spread(some, LOOKED), config, device, SWEPT, between)
+        heard = _by_response([*heard, *(align(some, Prior(T, REACH_DEG, REACH_M), config, device) for T in swept)])
     if not _fits(heard[0]):
         return _nowhere(heard[0], estimate, silent)
-    # 4. how clear that is; where it is not, a network that is sure has the say
+    # 5. how clear that is; where it is not, a network that is sure has the say
     doubt = _doubt_of_few(heard) if few else _doubt_among(heard)
     if doubt and sure is not None:
         return Start(sure, f"the network is sure of a place where the edges do not convince; elsewhere {doubt}")
@@ -133,11 +139,10 @@ def _by_response(heard: Sequence[Alignment]) -> list[Alignment]:
 
 
 def _response(found: Alignment) -> float:
-    """How well the edges fit; few of them, as at the rim of a narrow LiDAR's view, fit somewhere by chance."""
+    """How well the edges fit."""
     if found.evidence is None:
         return -np.inf
-    edges = found.residuals.edges / found.frames
-    return found.evidence.response * edges / (edges + FEW_EDGES)
+    return discounted(found.evidence.response, found.residuals.edges / found.frames)
 
 
 def _fits(found: Alignment) -> bool:

@@ -33,6 +33,8 @@ class Estimate:
     or below is a guess. matches, inliers: fine matches, and those that agree with the pose. error_px: their median
     reprojection error, at the network's image size. timings: seconds per stage. left_out: samples that the network
     could not take, and why. tops: (R, 4, 4) where the camera may be, the likelier first: before fine matches.
+    guesses: (G, 4, 4) poses all over where it may be, as far as they were asked for, the best first, and log_odds: (G,)
+    of them.
     """
 
     T_cam_lidar: np.ndarray
@@ -44,6 +46,8 @@ class Estimate:
     timings: dict[str, float]
     left_out: tuple[str, ...] = ()
     tops: np.ndarray = field(default_factory=lambda: np.empty((0, 4, 4)))
+    guesses: np.ndarray = field(default_factory=lambda: np.empty((0, 4, 4)))
+    log_odds: np.ndarray = field(default_factory=lambda: np.empty(0))
 
 
 class Matcher:
@@ -69,8 +73,9 @@ class Matcher:
         return self.estimate_jointly([sample], prior, gravity, seed)
 
     def estimate_jointly(self, samples: Sequence[Sample], prior: Prior | None = None, gravity: Gravity | None = None,
-                         seed: int = 0) -> Estimate:
-        """The one pose of samples that share a rig and a camera: what each says of it adds up.
+                         seed: int = 0, broad: int = 0) -> Estimate:
+        """The one pose of samples that share a rig and a camera: what each says of it adds up. broad: so many guesses
+        are told.
 
         Raises InputError where the network can take none of them.
         """
@@ -92,14 +97,15 @@ class Matcher:
             raise InputError("; ".join(left_out) or "no sample was given to the network")
         # 3. the pose that follows
         begin = time.perf_counter()
-        found = poses_from(joined(frames), prior, gravity, seed)
-        pose, covariance = (part[0].double().cpu().numpy() for part in (found.T, found.covariance))
+        found = poses_from(joined(frames), prior, gravity, seed, broad)
+        pose, covariance, tops, *guesses = (part.double().cpu().numpy() for part in (
+            found.T[0], found.covariance[0], found.tops[0], *found.guesses[0]))
         if not np.isfinite(pose).all():
             raise InputError(f"{samples[0].name}: the network's answer is not a number; use other weights")
         stages[2] = time.perf_counter() - begin
         named = dict(zip(("network input", "network", "network pose"), stages.tolist(), strict=True))
         return Estimate(pose, covariance, float(found.margin[0]), int(found.matches[0]), int(found.inliers[0]),
-                        float(found.error_px[0]), named, tuple(left_out), found.tops[0].double().cpu().numpy())
+                        float(found.error_px[0]), named, tuple(left_out), tops, *guesses)
 
     @torch.inference_mode()
     def _said(self, batch: Batch) -> Said:

@@ -25,6 +25,7 @@ from .preference import as_registration, better_of, led_on, noting, summed
 from .refine.align import align
 from .refine.config import RefineConfig
 from .refine.prepare import Prepared
+from .sweep import GUESSES
 from .types import Prior, Registration, Sample
 from .weights import find_flow_weights, find_weights
 
@@ -138,7 +139,7 @@ class Registrar:
         if self.matcher is None:
             return None, ""
         try:
-            return self.matcher.estimate_jointly(spread(samples, MOST_LOOKED_AT)), ""
+            return self.matcher.estimate_jointly(spread(samples, MOST_LOOKED_AT), broad=GUESSES), ""
         except InputError as error:
             return None, f"the network has no answer: {error}"
 

@@ -13,6 +13,7 @@ import numpy as np
 CHANCE = 0.13  # mean response below which nothing fits; the best fits to wrong images reach 0.10 to 0.37, few 0.5
 CONVINCING = 0.38
 SIDES = 0.55  # mean response of upright silhouettes: skylines alone let the camera slide along them
+FEW_EDGES = 300  # in a frame's view that count half
 _OUTSIDE = 1.5  # times the bounds: the search left the region that the prior allows
 
 _AXES = ("sideways", "up and down", "along the optical axis")
@@ -49,6 +50,12 @@ class Evidence:
     def sigma_cm(self) -> float:
         """Standard deviation of the translation, as a length."""
         return float(10 * np.sqrt(np.trace(self.covariance[3:, 3:])))
+
+
+def discounted(response: float, edges: float) -> float:
+    """A response as far as so many edges in a frame's view may be believed: few of them, as at the rim of a narrow
+    LiDAR's view, fit somewhere by chance."""
+    return response * edges / (edges + FEW_EDGES)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class MatchedPoses:
 
     T: (B, 4, 4) T_cam_lidar. covariance: (B, 6, 6) as in `Registration`. margin: (B,) by how much the coarse pose beats
     any other. matches, inliers: (B,) those that the pose was fitted to, and those of them that agree with it. error_px:
-    (B,) their median reprojection error in the end, NaN without any. tops: as of `PoseEstimate`.
+    (B,) their median reprojection error in the end, NaN without any. tops, guesses: as of `PoseEstimate`.
     """
 
     T: Tensor
@@ -48,6 +48,7 @@ class MatchedPoses:
     inliers: Tensor
     error_px: Tensor
     tops: tuple[Tensor, ...]
+    guesses: tuple[tuple[Tensor, Tensor], ...]
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,12 @@ class _Places:
 
 
 @torch.no_grad()
-def poses_from(said: Said, prior: Prior | None = None, gravity: Gravity | None = None, seed: int = 0) -> MatchedPoses:
+def poses_from(said: Said, prior: Prior | None = None, gravity: Gravity | None = None, seed: int = 0,
+               broad: int = 0) -> MatchedPoses:
     """Poses of B pairs; arguments as of `find_pose`."""
     # 1. the pose that the coarse likelihood agrees on
     coarse = find_pose(said.maps, said.outside, said.superpoints, said.K, prior, gravity, seed, said.known,
-                       said.recorded, frame=said.frame)
+                       said.recorded, frame=said.frame, broad=broad)
     # 2. the one that fits best where the maps see their superpoints, if they like it as a whole
     fitted, fitted_covariance = _fit(partial(_on_maps, said), coarse.T, coarse.covariance, coarse.T, prior)
     T, covariance = _where(_keeps(coarse, fitted), (fitted, fitted_covariance), (coarse.T, coarse.covariance))
@@ -134,7 +136,7 @@ def poses_from(said: Said, prior: Prior | None = None, gravity: Gravity | None =
     # 4. what speaks for it
     valid, agree, error = (torch.where(sharper, a, b)
                            for a, b in zip(_support(fine, T), _support(places, T), strict=True))
-    return MatchedPoses(T, covariance, coarse.margin, valid, agree, error, coarse.tops)
+    return MatchedPoses(T, covariance, coarse.margin, valid, agree, error, coarse.tops, coarse.guesses)
 
 
 def _on_maps(said: Said, T: Tensor) -> _Places:

@@ -26,6 +26,7 @@ SEEDS, FINALISTS = 16, 4  # guesses that climb, coarsely and finely
 NEAR_RAD, NEAR_M = math.radians(4.0), 1.0  # guesses nearer to each other than both climb to the same place
 APART_RAD, APART_M = math.radians(12.0), 3.0  # answers nearer to each other than both are one answer
 TOPS = 4  # of what the search ended in, told
+BROAD_BEST, BROAD_RAD, BROAD_M = 3000, math.radians(3.0), 0.8  # of the guesses that are told where many are asked for
 COARSE_STEPS, FINE_STEPS, LAST_STEPS = 4, 4, 8
 
 
@@ -46,7 +47,7 @@ class PoseEstimate:
     below it is a guess. covariance: (B, 6, 6) as in `Registration`: left perturbation exp(xi) T, xi = (rotation rad,
     translation m) in the camera frame; it trusts the maps to be probabilities. tops: of each pair, what the search
     ended in, (R, 4, 4), the best first: up to TOPS poses near to that and as many apart. evidence: of each pair, by
-    which any pose can be scored.
+    which any pose can be scored. guesses: where asked for, of each pair (G, 4, 4) poses and their log odds (G,).
     """
 
     T: Tensor
@@ -55,21 +56,23 @@ class PoseEstimate:
     covariance: Tensor
     tops: tuple[Tensor, ...]
     evidence: tuple[Evidence, ...]
+    guesses: tuple[tuple[Tensor, Tensor], ...]
 
 
 @torch.no_grad()
 def find_pose(log_likelihood: Tensor, log_not_in_view: Tensor, superpoints: Tensor, K: Tensor,
               prior: Prior | None = None, gravity: Gravity | None = None, seed: int = 0,
               valid: Tensor | None = None, recorded: Tensor | None = None, stride: float = 8,
-              reach_m: float = 15.0, frame: Tensor | None = None) -> PoseEstimate:
+              reach_m: float = 15.0, frame: Tensor | None = None, broad: int = 0) -> PoseEstimate:
     """The pose that the maps agree on.
 
     log_likelihood: (B, M, h, w) of each superpoint being seen in each superpixel, up to a factor, log_not_in_view:
     (B, M) of it being seen in none. superpoints: (B, M, 3) m, LiDAR frame; K: (B, 3, 3), pixels of the image. prior:
     the answer of every pair lies within its bounds. gravity: the tilt is known. valid: (B, M) bool, None: all.
     recorded: (B, h, w) bool, the superpixels that the recording fills, from the top left, None: all; what lies beyond
-    is not in view. reach_m: the camera is not farther from the LiDAR. frame: (M,), see `Evidence`. The same seed gives
-    the same answer, on one device. This is for inference: it waits for the device.
+    is not in view. reach_m: the camera is not farther from the LiDAR. frame: (M,), see `Evidence`. broad: up to so many
+    guesses are told, apart from each other (BROAD_RAD, BROAD_M), the best first. The same seed gives the same answer,
+    on one device. This is for inference: it waits for the device.
     """
     found, evidences = [], []
     with torch.autocast(superpoints.device.type, enabled=False):
@@ -80,23 +83,25 @@ def find_pose(log_likelihood: Tensor, log_not_in_view: Tensor, superpoints: Tens
                 maps = maps[..., :_extent(recorded[i].any(1)), :_extent(recorded[i].any(0))]
             evidence = log_odds(maps, log_not_in_view[one], superpoints[one], K[one], stride,
                                 None if valid is None else valid[one], frame)
-            found.append(_find(evidence, prior, gravity, reach_m, torch.Generator().manual_seed(seed)))
+            found.append(_find(evidence, prior, gravity, reach_m, torch.Generator().manual_seed(seed), broad))
             evidences.append(evidence)
-    T, value, margin, covariance, tops = zip(*found, strict=True)
+    T, value, margin, covariance, tops, guesses = zip(*found, strict=True)
     return PoseEstimate(torch.stack(T), torch.stack(value), torch.stack(margin), torch.stack(covariance), tops,
-                        tuple(evidences))
+                        tuple(evidences), guesses)
 
 
-def _find(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reach_m: float,
-          generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Pose, score, margin, covariance and tops of one pair."""
+def _find(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reach_m: float, generator: torch.Generator,
+          broad: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """Pose, score, margin, covariance, tops and guesses of one pair."""
     rough = coarser(evidence)
     hold = None if gravity is None else hold_of(gravity.up, math.radians(gravity.sigma_deg), evidence.superpoints)
     # 1. guesses, many of them wrong
     guesses = _guesses(evidence, prior, gravity, reach_m, generator)
     # 2. the better ones, by a few superpoints first and then by all
     some = _telling(rough, QUICK_POINTS * min(QUICK_FRAMES, int(evidence.frame.max()) + 1))
-    guesses = guesses[_best(score(pick(rough, some), guesses[None], smooth=False)[0], QUICK_BEST)]
+    quick = score(pick(rough, some), guesses[None], smooth=False)[0]
+    told = _broadly(rough, guesses[_best(quick, BROAD_BEST if broad else 0)], broad)
+    guesses = guesses[_best(quick, QUICK_BEST)]
     seeds = guesses[_chosen(guesses, score(rough, guesses[None], smooth=False)[0], SEEDS)]
     # 3. uphill
     seeds = _within(climb(rough, seeds, COARSE_STEPS, hold), seeds, prior)
@@ -114,7 +119,14 @@ def _find(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reac
     others = torch.cat([value, score(evidence, guesses[None], smooth=False)[0]])
     apart = ~_close(torch.cat([tops, guesses]), T[None], APART_RAD, APART_M)[:, 0]
     margin = height - torch.where(apart, others, 0.0).max().clamp(min=0)
-    return T, height, margin, covariance, tops[_chosen(tops, value, TOPS)]
+    return T, height, margin, covariance, tops[_chosen(tops, value, TOPS)], told
+
+
+def _broadly(rough: Evidence, guesses: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Up to `count` of guesses (H, 4, 4) apart from each other, the best first, and their log odds."""
+    value = score(rough, guesses[None], smooth=False)[0] if len(guesses) else guesses.new_zeros(0)
+    chosen = _distinct(guesses, value, count, BROAD_RAD, BROAD_M)
+    return guesses[chosen], value[chosen]
 
 
 def _chosen(T: Tensor, value: Tensor, count: int) -> list[int]:

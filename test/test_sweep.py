@@ -1,0 +1,80 @@
+"""A camera that stands apart from its LiDAR: edges about all that a network thinks of find it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from crossi2p_core import audition
+from crossi2p_core.audition import find_anywhere
+from crossi2p_core.datasets import open_source
+from crossi2p_core.geometry import se3
+from crossi2p_core.headings import all_around
+from crossi2p_core.matcher import Estimate
+from crossi2p_core.refine.config import RefineConfig
+from crossi2p_core.sweep import sweep
+from crossi2p_core.types import Sample
+
+CPU, CONFIG = torch.device("cpu"), RefineConfig()
+
+
+@pytest.fixture(scope="module")
+def sample() -> Sample:
+    """Its camera stands metres away from the LiDAR."""
+    found = open_source("synthetic:yard?seed=6&frames=1&camera=kitti&lidar=hdl64&elsewhere=8")[0]
+    assert np.linalg.norm(se3.inverse(np.asarray(found.T_cam_lidar))[:3, 3]) > 2.0
+    return found
+
+
+@pytest.fixture(scope="module")
+def guesses(sample: Sample) -> np.ndarray:
+    """(12, 4, 4): one of them, the fifth, is about right, for a network that likes all of them alike."""
+    rng, truth = np.random.default_rng(0), np.asarray(sample.T_cam_lidar)
+    wrong = [se3.perturb(truth, rng, 90.0, 6.0) for _ in range(11)]
+    return np.array([*wrong[:4], se3.perturb(truth, np.random.default_rng(2), 3.0, 0.5), *wrong[4:]])
+
+
+def test_the_guess_whose_surroundings_fit_is_found_among_wrong_ones(sample: Sample, guesses: np.ndarray) -> None:
+    found = sweep(guesses, np.zeros(len(guesses)), [sample], CONFIG, CPU, 3)
+    assert len(found) == 3
+    assert se3.rotation_error_deg(found[0], sample.T_cam_lidar) < 1.0
+    assert se3.translation_error_m(found[0], sample.T_cam_lidar) < 0.2
+
+
+def test_the_network_has_a_say_in_what_is_followed(sample: Sample, guesses: np.ndarray,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossi2p_core.sweep.FOLLOWED", 1)
+    log_odds = np.where(np.arange(len(guesses)) == 7, 1e6, 0.0)
+    found, = sweep(guesses, log_odds, [sample], CONFIG, CPU, 3)
+    assert se3.rotation_error_deg(found, guesses[7]) < 15.0  # about the one that the network insists on
+
+
+def test_what_shows_nothing_and_clouds_that_were_joined_are_not_swept(sample: Sample, guesses: np.ndarray) -> None:
+    dark = replace(sample, image=np.zeros_like(sample.image))
+    apart = sample.cloud.xyz + np.array([-6.0, 0.3, 0.2], np.float32)
+    joined = replace(sample, cloud=replace(sample.cloud, xyz=np.concatenate([sample.cloud.xyz, apart]), intensity=None,
+                                           ring=None, time=None))
+    for one in (dark, joined):
+        assert sweep(guesses, np.zeros(len(guesses)), [one], CONFIG, CPU, 3) == []
+    assert sweep(guesses[:0], np.zeros(0), [sample], CONFIG, CPU, 3) == []
+
+
+def test_a_sweep_that_nobody_wants_any_more_ends(sample: Sample, guesses: np.ndarray) -> None:
+    def enough() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        sweep(guesses, np.zeros(len(guesses)), [sample], CONFIG, CPU, 3, enough)
+
+
+def test_from_no_guess_a_camera_apart_is_found_by_one_frame(sample: Sample, guesses: np.ndarray,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audition, "all_around", lambda: all_around()[:1])
+    said = Estimate(guesses[0], np.eye(6), 0.0, 0, 0, float("nan"), {}, tops=guesses[:1], guesses=guesses,
+                    log_odds=np.zeros(len(guesses)))
+    found = find_anywhere([sample], said, CONFIG, CPU)
+    assert se3.rotation_error_deg(found.prior.T_cam_lidar, sample.T_cam_lidar) < 1.0
+    assert se3.translation_error_m(found.prior.T_cam_lidar, sample.T_cam_lidar) < 0.2
