@@ -17,7 +17,7 @@ import torch
 
 from .geometry import se3
 from .headings import THREADS
-from .refine.climb import Bounds, standing
+from .refine.climb import Bounds, climb, standing
 from .refine.config import RefineConfig
 from .refine.focus import focused
 from .refine.judge import discounted
@@ -29,6 +29,7 @@ from .types import Sample
 
 GUESSES = 600  # of the network
 MOVES, MOVED_DEG, MOVED_M = 64, 2.5, 0.4  # about each, and how far: sigmas
+KEPT = 4  # of the moves about each
 EDGES = 500  # of those in view, by which moves are compared
 FOLLOWED = 60  # of the guesses, uphill
 REACH_DEG, REACH_M = 6.0, 1.2  # bounds of the way uphill
@@ -37,7 +38,7 @@ APART_DEG, APART_M = 1.0, 0.3  # ends nearer to each other are one
 
 @dataclass(frozen=True)
 class _Place:
-    """A pose (4, 4), and how well the edges that are seen from it fit."""
+    """The best of some poses (K, 4, 4) near each other, the best first, and how well the edges seen there fit it."""
 
     T: torch.Tensor
     response: float
@@ -107,23 +108,24 @@ def _moved_about(frames: Sequence[FrameProblem], T: torch.Tensor, steps: torch.T
     """The best of what steps (S, 6) make of a guess (4, 4), at the coarsest scale."""
     seen = _seen(frames, T, config)
     if not seen:
-        return _Place(T, -np.inf)
+        return _Place(T[None], -np.inf)
     poses = move(T.expand(len(steps), 4, 4), steps)
-    response = _response(seen, T, poses, config.image.scales_px[-1])
-    return _Place(poses[response.argmax()], float(response.max()))
+    response, best = _response(seen, T, poses, config.image.scales_px[-1]).topk(KEPT)
+    return _Place(poses[best.to(poses.device)], float(response[0]))
 
 
 def _followed(frames: Sequence[FrameProblem], T: torch.Tensor, config: RefineConfig) -> _Place:
-    """Where a pose (4, 4) leads, judged by what is seen from there."""
-    seen = _seen(frames, T, config)
+    """Where poses (K, 4, 4) near each other lead, the best of them, judged by what is seen from there."""
+    seen = _seen(frames, T[0], config)
     if not seen:
-        return _Place(T, -np.inf)
+        return _Place(T[:1], -np.inf)
     bounds = Bounds(REACH_DEG, 10 * REACH_M, config.search.prior / len(seen))
-    at, _ = descend(seen, T, standing(T[None], len(seen)), config.image.scales_px, bounds, config.search.iterations,
-                    None)
-    there = _seen(frames, at.T[0], config)
-    fits = float(_response(there, at.T[0], at.T, config.image.scales_px[1])[0]) if there else -np.inf
-    return _Place(at.T[0], fits)
+    scales, iterations = config.image.scales_px, config.search.iterations
+    at, _ = climb(seen, T[0], standing(T, len(seen)), (scales[-1],), bounds, iterations)
+    at, values = descend(seen, T[0], at, scales, bounds, iterations, None)
+    best = at.T[values.argmax()]
+    there = _seen(frames, best, config)
+    return _Place(best[None], float(_response(there, best, best[None], scales[1])[0]) if there else -np.inf)
 
 
 def _response(seen: Sequence[FrameProblem], T: torch.Tensor, poses: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -150,7 +152,7 @@ def _distinct(places: Sequence[_Place], count: int) -> list[np.ndarray]:
     """Up to `count` of the best poses, none as near to a better one as to be the same."""
     found: list[np.ndarray] = []
     for place in places:
-        T = place.T.cpu().numpy()
+        T = place.T[0].cpu().numpy()
         apart = all(se3.rotation_error_deg(T, other) > APART_DEG or se3.translation_error_m(T, other) > APART_M
                     for other in found)
         if apart and len(found) < count and np.isfinite(place.response):
