@@ -148,10 +148,13 @@ def test_describe_is_plain_json(five: Source, data_dir: Path) -> None:
         assert told["rigs"] == len(told["cameras"]) and told["frames"] == len(source)
 
 
-def test_the_synthetic_world_has_an_address() -> None:
+def test_the_synthetic_world_has_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = open_source("synthetic:street?seed=3&frames=2")
     assert len(source) == 2
     assert source.identity() != open_source("synthetic:street?seed=4&frames=2").identity()
+    here = source.identity()
+    monkeypatch.chdir(tmp_path)
+    assert open_source("synthetic:street?seed=3&frames=2").identity() == here  # it lies nowhere
 
 
 @pytest.mark.parametrize("address", ["synthetic:street?seed=x", "synthetic:street?frames=-1", "synthetic:street?sede=1",

@@ -62,7 +62,8 @@ class Source(Sequence[Sample]):
     def identity(self) -> str:
         """One line that is equal for two sources exactly when they read the same recording with the same options."""
         options = " ".join(f"{name}={value}" for name, value in sorted(self.options.items()))
-        return f"{self.kind} {os.path.abspath(self.path)} {options}".rstrip()
+        where = os.path.abspath(self.path) if self.path.exists() else self.path  # a synthetic world is nowhere on disk
+        return f"{self.kind} {where} {options}".rstrip()
 
     def index_of(self, name: str) -> int:
         """Position of the frame called `name`; raises InputError where there is none."""
