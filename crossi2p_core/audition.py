@@ -35,7 +35,7 @@ REACH_DEG, REACH_M = 6.0, 1.2  # bounds of the search from each of the network's
 APART_DEG, APART_M = 1.0, 0.2  # alignments that end nearer to each other have found the same
 AHEAD = 1.2  # times the response of the second best place: less is no decision
 PROMISING = 3  # places of many that are followed
-SWEPT = 4  # of those that a sweep about the network's guesses finds
+SWEPT = 3  # of those that a sweep about the network's guesses finds
 START = 2.0, 0.2  # bounds within which all frames then search: a few have found it nearly
 SURE_MARGIN = 30.0  # log odds between the best pose and any other; few wrong answers of the package's weights have more
 START_DEG, START_M = (2.0, 10.0), (0.2, 0.5)  # bounds of the search from one frame's answer
@@ -86,7 +86,7 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
     # 4. the camera may stand apart from its LiDAR: edges about all that the network thinks of
     if few and estimate is not None and (not _fits(heard[0]) or _doubt_of_few(heard)):
         swept = sweep(estimate.guesses, estimate.log_odds, spread(some, LOOKED), config, device, SWEPT, between)
-        heard = _by_response([*heard, *(align(some, Prior(T, REACH_DEG, REACH_M), config, device) for T in swept)])
+        heard = _by_response([*heard, *(align(some, Prior(T, *START), config, device) for T in swept)])
     if not _fits(heard[0]):
         return _nowhere(heard[0], estimate, silent)
     # 5. how clear that is; where it is not, a network that is sure has the say
