@@ -86,7 +86,8 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
     # 4. the camera may stand apart from its LiDAR: edges about all that the network thinks of
     if few and estimate is not None and (not _fits(heard[0]) or _doubt_of_few(heard)):
         swept = sweep(estimate.guesses, estimate.log_odds, spread(some, LOOKED), config, device, SWEPT, between)
-        heard = _by_response([*heard, *(align(some, Prior(T, *START), config, device) for T in swept)])
+        apart = _by_response([align(some, Prior(T, *START), config, device) for T in swept])
+        heard = [*apart, *heard] if _clearly_better(apart, heard[0]) else [*heard, *apart]
     if not _fits(heard[0]):
         return _nowhere(heard[0], estimate, silent)
     # 5. how clear that is; where it is not, a network that is sure has the say
@@ -147,6 +148,14 @@ def _response(found: Alignment) -> float:
 
 def _fits(found: Alignment) -> bool:
     return found.evidence is not None and found.status != "failed"
+
+
+def _clearly_better(apart: Sequence[Alignment], near: Alignment) -> bool:
+    """Whether the best of places apart from the LiDAR is to be preferred to one near it: hardly any camera stands
+    metres away, and the more places are looked at the better a wrong one fits."""
+    if not apart or not _fits(apart[0]):
+        return False
+    return not _fits(near) or _response(apart[0]) > AHEAD * _response(near)
 
 
 def _convinces(found: Alignment) -> bool:

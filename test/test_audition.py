@@ -150,6 +150,15 @@ def test_a_failed_alignment_hides_none_that_fits() -> None:
     assert "two places" in audition._doubt_among([fits, replace(failed, status="uncertain")])
 
 
+@pytest.mark.parametrize(("apart", "near", "better"), [
+    ([0.6], 0.45, True), ([0.5], 0.45, False), ([], 0.45, False), ([0.2], None, True)])
+def test_a_place_apart_from_the_lidar_has_to_fit_clearly_better(apart: list[float], near: float | None,
+                                                                better: bool) -> None:
+    beside = alignment(0.3, 900, "failed") if near is None else alignment(near, 900)
+    assert audition._clearly_better([alignment(each, 900, shifted=6.0) for each in apart], beside) is better
+    assert not audition._clearly_better([alignment(0.9, 900, "failed")], beside)
+
+
 def test_few_edges_are_few_in_each_of_several_frames() -> None:
     one, six = alignment(0.7, 400), alignment(0.7, 2400, frames=6)
     assert audition._response(one) == audition._response(six) == pytest.approx(0.7 * 400 / 700)
