@@ -123,7 +123,7 @@ def test_a_repair_that_came_to_nothing_is_tried_again(monkeypatch: pytest.Monkey
     drive = Drive.of()
     drive.sees(0.0, 30)
     with monkeypatch.context() as patch:
-        patch.setattr(Eyes, "guess", lambda self, samples: (_ for _ in ()).throw(InputError("no answer")))
+        patch.setattr(Eyes, "guess", lambda self, samples, between: (_ for _ in ()).throw(InputError("no answer")))
         said = drive.sees(20.0, 16)
     tries = [number for number, one in enumerate(said, 1) if one.failed]
     assert tries == [10, 15] and "no repair: no answer" in said[9].failed
