@@ -155,7 +155,7 @@ def _clearly_better(apart: Sequence[Alignment], near: Alignment) -> bool:
     metres away, and the more places are looked at the better a wrong one fits."""
     if not apart or not _fits(apart[0]):
         return False
-    return not _fits(near) or _response(apart[0]) > AHEAD * _response(near)
+    return not _fits(near) or _response(apart[0]) > max(SURE_RESPONSE, AHEAD * _response(near))
 
 
 def _convinces(found: Alignment) -> bool:

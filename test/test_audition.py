@@ -151,7 +151,7 @@ def test_a_failed_alignment_hides_none_that_fits() -> None:
 
 
 @pytest.mark.parametrize(("apart", "near", "better"), [
-    ([0.6], 0.45, True), ([0.5], 0.45, False), ([], 0.45, False), ([0.2], None, True)])
+    ([0.9], 0.7, True), ([0.9], 0.8, False), ([0.6], 0.3, False), ([], 0.45, False), ([0.2], None, True)])
 def test_a_place_apart_from_the_lidar_has_to_fit_clearly_better(apart: list[float], near: float | None,
                                                                 better: bool) -> None:
     beside = alignment(0.3, 900, "failed") if near is None else alignment(near, 900)
