@@ -178,9 +178,10 @@ class Worker:
             outcome = self._register(window) if window else reason
         except NoStart as error:
             outcome, count = str(error), self._ledger.lack
+        except FoundNowhere as error:
+            outcome, count = str(error), self._ledger.fail
         except InputError as error:
-            nowhere = isinstance(error, FoundNowhere)
-            outcome, count = str(error), self._ledger.fail if nowhere else self._ledger.refuse
+            outcome, count = str(error), self._ledger.refuse
             if window:
                 self._pass_over(str(error), window[-1].pair.stamp)
         finally:

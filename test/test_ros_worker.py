@@ -297,17 +297,15 @@ class _Broken(Registrar):
 
 
 def test_a_search_that_finds_no_camera_is_a_failed_registration_and_costs_a_period(samples: list[Sample]) -> None:
-    dark = replace(samples[0], image=np.zeros_like(samples[0].image))
+    first, second = (pair_of(replace(each, image=np.zeros_like(each.image)), k) for k, each in enumerate(samples, 1))
     with bench(prior_source="none", mode="periodic", period=1000.0) as made:
-        made.worker.offer(pair_of(dark, 1))
+        made.worker.offer(first)
         assert waited(lambda: made.ledger.registrations["failed"] == 1)
-        made.worker.offer(pair_of(dark, 2))
+        made.worker.offer(second)
         time.sleep(0.3)
         assert made.asked == [1] and made.ledger.registrations["failed"] == 1 and not made.ledger.refused()
-        assert made.ledger.last_refusal is not None
-        assert made.ledger.last_refusal[0].startswith("the registration failed: nobody knows where to start")
-        assert "the image is dark" in made.calibrate()  # whoever asks need not wait
-        assert made.ledger.registrations["failed"] == 2 and not made.outcomes
+        assert "the registration failed: nobody knows" in str(made.ledger.last_refusal) and not made.outcomes
+        assert "the image is dark" in made.calibrate() and made.ledger.registrations["failed"] == 2  # asked, at once
 
 
 def test_a_failed_warm_up_hides_nothing(samples: list[Sample]) -> None:
