@@ -23,7 +23,7 @@ from .refine.align import Alignment, align
 from .refine.config import RefineConfig
 from .refine.judge import discounted
 from .refine.prepare import shows_nothing
-from .sweep import sweep
+from .sweep import Says, sweep
 from .types import Prior, Sample
 
 Between = Callable[[], None]
@@ -33,13 +33,16 @@ HEARD = 6  # frames, spread over all, that they decide by
 LOOKED = 3  # frames by which many places are compared
 REACH_DEG, REACH_M = 6.0, 1.2  # bounds of the search from each of the network's places: so far off are its answers
 APART_DEG, APART_M = 1.0, 0.2  # alignments that end nearer to each other have found the same
-AHEAD = 1.2  # times the response of the second best place: less is no decision
+AHEAD = 1.2  # times what speaks for the second best place: less is no decision
 PROMISING = 3  # places of many that are followed
 SWEPT = 3  # of those that a sweep about the network's guesses finds
 START = 2.0, 0.2  # bounds within which all frames then search: a few have found it nearly
+NETWORK = 400.0  # log odds of one frame by the network that count like a response of 1 of its edges
 SURE_MARGIN = 30.0  # log odds between the best pose and any other; few wrong answers of the package's weights have more
 START_DEG, START_M = (2.0, 10.0), (0.2, 0.5)  # bounds of the search from one frame's answer
 SURE_RESPONSE, SURE_SIDES = 0.6, 0.9  # of few frames: below these they fit at wrong places, too
+SURE_VALUE = 0.95  # likewise of edges and network together; wrong answers had up to 0.88
+MORE = f"give a prior, or frames of {SEVERAL} or more places"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
     nowhere."""
     witnesses = _witnesses(samples, config)
     few, some = len(witnesses) < SEVERAL, spread(witnesses, HEARD)
+    says = _opinion_of(estimate) if few and estimate is not None else None
     # 1. where a network is sure of few frames, if their edges say so, too
     sure = _spread_of(estimate) if few and estimate is not None and not _doubt(estimate) else None
     if sure is not None and _convinces(align(some, sure, config, device)):
@@ -82,18 +86,17 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
     # 3. else from all around as well
     if not heard or _doubt_among(heard):
         places = [*all_around(), *([] if sure is None else [sure])]
-        heard = _by_response([*heard, *_followed(places, some, config, device, between)])
+        heard = _best_first([*heard, *_followed(places, some, says, config, device, between)], says)
     # 4. the camera may stand apart from its LiDAR: edges about all that the network thinks of
-    if few and estimate is not None and (not _fits(heard[0]) or _doubt_of_few(heard)):
-        swept = sweep(estimate.guesses, estimate.log_odds, spread(some, LOOKED), config, device, SWEPT, between)
-        apart = _by_response([align(some, Prior(T, *START), config, device) for T in swept])
-        heard = [*apart, *heard] if _clearly_better(apart, heard[0]) else [*heard, *apart]
+    if says is not None and estimate is not None and (not _fits(heard[0]) or _doubt_of_few(heard, says)):
+        thought_of = np.array([*_places(estimate), *estimate.guesses])
+        swept = sweep(thought_of, says, spread(some, LOOKED), config, device, SWEPT, between)
+        apart = [align(some, Prior(T, REACH_DEG, REACH_M), config, device) for T in swept]
+        heard = _best_first([*heard, *apart], says)
     if not _fits(heard[0]):
         return _nowhere(heard[0], estimate, silent)
-    # 5. how clear that is; where it is not, a network that is sure has the say
-    doubt = _doubt_of_few(heard) if few else _doubt_among(heard)
-    if doubt and sure is not None:
-        return Start(sure, f"the network is sure of a place where the edges do not convince; elsewhere {doubt}")
+    # 5. how clear that is
+    doubt = _doubt_of_few(heard, says) if few else _doubt_among(heard)
     return Start(Prior(heard[0].T_cam_lidar, *START), "; ".join(filter(None, (doubt, silent if doubt else ""))))
 
 
@@ -108,25 +111,31 @@ def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
     return [samples[i] for i in chosen]
 
 
-def _places(estimate: Estimate) -> list[Prior]:
-    """All that the network thinks of."""
-    return [Prior(T, REACH_DEG, REACH_M) for T in (*estimate.tops, estimate.T_cam_lidar)]
+def _places(estimate: Estimate) -> list[np.ndarray]:
+    """The likeliest (4, 4) that the network thinks of."""
+    return [*estimate.tops, estimate.T_cam_lidar]
+
+
+def _opinion_of(estimate: Estimate) -> Says:
+    """What the network says of poses (K, 4, 4) in responses of edges (K,): where it saw little of a place that is
+    right, edges alone prefer one of many that are not."""
+    return lambda poses: estimate.log_odds(poses) / NETWORK
 
 
 def _heard(some: Sequence[Sample], estimate: Estimate, config: RefineConfig, device: torch.device,
            between: Between = lambda: None) -> list[Alignment]:
     """Where the network's places lead, the one that fits best first."""
     found = []
-    for place in _places(estimate):
+    for T in _places(estimate):
         between()
-        found.append(align(some, place, config, device))
-    return _by_response(found)
+        found.append(align(some, Prior(T, REACH_DEG, REACH_M), config, device))
+    return _best_first(found)
 
 
-def _followed(places: Sequence[Prior], some: Sequence[Sample], config: RefineConfig, device: torch.device,
-              between: Between) -> list[Alignment]:
+def _followed(places: Sequence[Prior], some: Sequence[Sample], says: Says | None, config: RefineConfig,
+              device: torch.device, between: Between) -> list[Alignment]:
     """Where the most promising of many places lead, looked at quickly first; one that has failed where none fits."""
-    rough = _by_response(look_at(places, spread(some, LOOKED), config, device, between))
+    rough = _best_first(look_at(places, spread(some, LOOKED), config, device, between), says)
     promising: list[Alignment] = []
     for found in rough:
         if len(promising) < PROMISING and _fits(found) and all(_elsewhere(found, other) for other in promising):
@@ -134,9 +143,14 @@ def _followed(places: Sequence[Prior], some: Sequence[Sample], config: RefineCon
     return [align(some, Prior(found.T_cam_lidar, *START), config, device) for found in promising] or rough[:1]
 
 
-def _by_response(heard: Sequence[Alignment]) -> list[Alignment]:
-    """The best first; those that have failed last, whatever their edges respond."""
-    return sorted(heard, key=lambda found: (_fits(found), _response(found)), reverse=True)
+def _best_first(heard: Sequence[Alignment], says: Says | None = None) -> list[Alignment]:
+    """Those that have failed last, whatever is said of them."""
+    return sorted(heard, key=lambda found: (_fits(found), _value(found, says)), reverse=True)
+
+
+def _value(found: Alignment, says: Says | None) -> float:
+    """How well the edges fit, and what the network says of that place, if it is asked."""
+    return _response(found) + (0.0 if says is None else float(says(found.T_cam_lidar[None])[0]))
 
 
 def _response(found: Alignment) -> float:
@@ -148,14 +162,6 @@ def _response(found: Alignment) -> float:
 
 def _fits(found: Alignment) -> bool:
     return found.evidence is not None and found.status != "failed"
-
-
-def _clearly_better(apart: Sequence[Alignment], near: Alignment) -> bool:
-    """Whether the best of places apart from the LiDAR is to be preferred to one near it: hardly any camera stands
-    metres away, and the more places are looked at the better a wrong one fits."""
-    if not apart or not _fits(apart[0]):
-        return False
-    return not _fits(near) or _response(apart[0]) > max(SURE_RESPONSE, AHEAD * _response(near))
 
 
 def _convinces(found: Alignment) -> bool:
@@ -187,27 +193,34 @@ def _doubt(estimate: Estimate) -> str:
     if estimate.margin >= SURE_MARGIN:
         return ""
     return (f"the network was not sure where to start: its pose beats others by {estimate.margin:.1f}, "
-            f"{SURE_MARGIN:g} are asked; give a prior, or frames of {SEVERAL} or more places")
+            f"{SURE_MARGIN:g} are asked; {MORE}")
 
 
 def _doubt_among(heard: Sequence[Alignment]) -> str:
     """Why the first of these, the best, may be the wrong one."""
-    best = heard[0]
-    if not _convinces(best):
-        return f"the edges hardly fit where they fit best ({best.reason}); give a prior, or more frames"
-    second = max((_response(other) for other in heard[1:] if _fits(other) and _elsewhere(other, best)), default=-np.inf)
-    if _response(best) < AHEAD * second:
-        return (f"the edges fit about as well at two places (responses {_response(best):.2f} and {second:.2f}); give a "
-                "prior, or more frames")
-    return ""
+    if not _convinces(heard[0]):
+        return f"the edges hardly fit where they fit best ({heard[0].reason}); give a prior, or more frames"
+    return _doubt_of_second(heard, None)
 
 
-def _doubt_of_few(heard: Sequence[Alignment]) -> str:
+def _doubt_of_few(heard: Sequence[Alignment], says: Says | None) -> str:
     """The same by few frames, whose edges fit somewhere nearly anywhere."""
-    evidence = heard[0].evidence
-    assert evidence is not None
-    if _response(heard[0]) < SURE_RESPONSE or evidence.sides < SURE_SIDES:
-        return (f"so few edges fit (response {_response(heard[0]):.2f}, of upright ones {evidence.sides:.2f}) that "
-                f"they might at a wrong place, too ({SURE_RESPONSE:g} and {SURE_SIDES:g} are asked); give a prior, or "
-                f"frames of {SEVERAL} or more places")
-    return _doubt_among(heard)
+    best = heard[0]
+    assert best.evidence is not None
+    edges, sides, value = _response(best), best.evidence.sides, _value(best, says)
+    if says is None and (edges < SURE_RESPONSE or sides < SURE_SIDES):
+        return (f"so few edges fit (response {edges:.2f}, of upright ones {sides:.2f}) that they might at a wrong "
+                f"place, too ({SURE_RESPONSE:g} and {SURE_SIDES:g} are asked); {MORE}")
+    if says is not None and value < SURE_VALUE:
+        return (f"edges and network say as much of wrong places, too (responses {edges:.2f} and {value - edges:.2f}, "
+                f"together {SURE_VALUE:g} are asked); {MORE}")
+    return _doubt_of_second(heard, says)
+
+
+def _doubt_of_second(heard: Sequence[Alignment], says: Says | None) -> str:
+    best = _value(heard[0], says)
+    second = max((_value(other, says) for other in heard[1:] if _fits(other) and _elsewhere(other, heard[0])),
+                 default=-np.inf)
+    if best >= AHEAD * second:
+        return ""
+    return f"two places fit about as well (responses {best:.2f} and {second:.2f}); give a prior, or more frames"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,15 @@ from .model.half import prefers_half
 from .model.inputs import make_batch
 from .model.network import Network
 from .solve.from_matches import Said, joined, poses_from, said_of
+from .solve.probabilistic.evidence import Evidence, score
 from .solve.probabilistic.hypotheses import Gravity
 from .train import checkpoint
 from .types import Prior, Sample
+
+
+def _silent(poses: np.ndarray) -> np.ndarray:
+    """What a network says that has no opinion."""
+    return np.zeros(len(poses))
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,8 @@ class Estimate:
     or below is a guess. matches, inliers: fine matches, and those that agree with the pose. error_px: their median
     reprojection error, at the network's image size. timings: seconds per stage. left_out: samples that the network
     could not take, and why. tops: (R, 4, 4) where the camera may be, the likelier first: before fine matches.
-    guesses: (G, 4, 4) poses all over where it may be, as far as they were asked for, the best first, and log_odds: (G,)
-    of them.
+    guesses: (G, 4, 4) poses all over where it may be, as far as they were asked for, the best first. log_odds: of any
+    poses (K, 4, 4) what the network says (K,), against knowing nothing, mean over samples.
     """
 
     T_cam_lidar: np.ndarray
@@ -47,7 +54,7 @@ class Estimate:
     left_out: tuple[str, ...] = ()
     tops: np.ndarray = field(default_factory=lambda: np.empty((0, 4, 4)))
     guesses: np.ndarray = field(default_factory=lambda: np.empty((0, 4, 4)))
-    log_odds: np.ndarray = field(default_factory=lambda: np.empty(0))
+    log_odds: Callable[[np.ndarray], np.ndarray] = _silent
 
 
 class Matcher:
@@ -98,14 +105,15 @@ class Matcher:
         # 3. the pose that follows
         begin = time.perf_counter()
         found = poses_from(joined(frames), prior, gravity, seed, broad)
-        pose, covariance, tops, *guesses = (part.double().cpu().numpy() for part in (
-            found.T[0], found.covariance[0], found.tops[0], *found.guesses[0]))
+        pose, covariance, tops, guesses = (part[0].double().cpu().numpy() for part in (
+            found.T, found.covariance, found.tops, found.guesses))
         if not np.isfinite(pose).all():
             raise InputError(f"{samples[0].name}: the network's answer is not a number; use other weights")
         stages[2] = time.perf_counter() - begin
         named = dict(zip(("network input", "network", "network pose"), stages.tolist(), strict=True))
         return Estimate(pose, covariance, float(found.margin[0]), int(found.matches[0]), int(found.inliers[0]),
-                        float(found.error_px[0]), named, tuple(left_out), tops, *guesses)
+                        float(found.error_px[0]), named, tuple(left_out), tops, guesses,
+                        partial(_log_odds, found.evidence[0]))
 
     @torch.inference_mode()
     def _said(self, batch: Batch) -> Said:
@@ -115,6 +123,13 @@ class Matcher:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return said
+
+
+@torch.inference_mode()
+def _log_odds(evidence: Evidence, poses: np.ndarray) -> np.ndarray:
+    """(K,) of poses (K, 4, 4), mean over frames."""
+    T = torch.from_numpy(poses).to(evidence.superpoints)
+    return score(evidence, T[None])[0].double().cpu().numpy() / (int(evidence.frame.max()) + 1)
 
 
 def load_network(weights: str | Path) -> Network:

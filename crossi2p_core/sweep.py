@@ -36,20 +36,24 @@ REACH_DEG, REACH_M = 6.0, 1.2  # bounds of the way uphill
 APART_DEG, APART_M = 1.0, 0.3  # ends nearer to each other are one
 
 
+Says = Callable[[np.ndarray], np.ndarray]
+
+
 @dataclass(frozen=True)
 class _Place:
-    """The best of some poses (K, 4, 4) near each other, the best first, and how well the edges seen there fit it."""
+    """The best of some poses (K, 4, 4) near each other, the best first, and how much edges and network like it."""
 
     T: torch.Tensor
-    response: float
+    value: float
 
 
-def sweep(guesses: np.ndarray, log_odds: np.ndarray, samples: Sequence[Sample], config: RefineConfig,
-          device: torch.device, count: int, between: Callable[[], None] = lambda: None) -> list[np.ndarray]:
-    """Up to `count` poses (4, 4) about guesses (G, 4, 4) of a network where the edges fit best, the best first.
+def sweep(guesses: np.ndarray, says: Says, samples: Sequence[Sample], config: RefineConfig, device: torch.device,
+          count: int, between: Callable[[], None] = lambda: None) -> list[np.ndarray]:
+    """Up to `count` poses (4, 4) about guesses (G, 4, 4) of a network that edges and network like best, the best first.
 
-    log_odds: (G,) of the guesses, by the network. between: called from time to time; what it raises ends the search.
-    None are found in clouds that were not scanned from their origin: there edges are other ones wherever one stands.
+    says: what the network says of poses, (K, 4, 4) to (K,), in responses of edges. between: called from time to time;
+    what it raises ends the search. None are found in clouds that were not scanned from their origin: there edges are
+    other ones wherever one stands.
     """
     frames = _frames(samples, config, device)
     if not frames or not len(guesses):
@@ -57,12 +61,11 @@ def sweep(guesses: np.ndarray, log_odds: np.ndarray, samples: Sequence[Sample], 
     steps, places = _steps(config.seed, device), torch.from_numpy(guesses).to(device)
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         # 1. about each guess, where the edges that are seen from it fit best
-        moved = _each(pool, lambda T: _moved_about(frames, T, steps, config), list(places), between)
-        # 2. the most promising ones uphill, by edges and network
-        promising = [moved[i].T for i in _promising(np.array([place.response for place in moved]), log_odds)]
-        ends = _each(pool, lambda T: _followed(frames, T, config), promising, between)
+        moved = _best(_each(pool, lambda T: _moved_about(frames, T, steps, says, config), list(places), between))
+        # 2. the most promising ones uphill
+        ends = _each(pool, lambda T: _followed(frames, T, says, config), [each.T for each in moved[:FOLLOWED]], between)
     # 3. the best that differ
-    return _distinct(sorted(ends, key=lambda place: place.response, reverse=True), count)
+    return _distinct(_best(ends), count)
 
 
 def _frames(samples: Sequence[Sample], config: RefineConfig, device: torch.device) -> list[FrameProblem]:
@@ -104,17 +107,18 @@ def _seen(frames: Sequence[FrameProblem], T: torch.Tensor, config: RefineConfig)
     return [frame for frame in near if len(frame.xyz) >= MIN_EDGES]
 
 
-def _moved_about(frames: Sequence[FrameProblem], T: torch.Tensor, steps: torch.Tensor, config: RefineConfig) -> _Place:
+def _moved_about(frames: Sequence[FrameProblem], T: torch.Tensor, steps: torch.Tensor, says: Says,
+                 config: RefineConfig) -> _Place:
     """The best of what steps (S, 6) make of a guess (4, 4), at the coarsest scale."""
     seen = _seen(frames, T, config)
     if not seen:
         return _Place(T[None], -np.inf)
     poses = move(T.expand(len(steps), 4, 4), steps)
-    response, best = _response(seen, T, poses, config.image.scales_px[-1]).topk(KEPT)
-    return _Place(poses[best.to(poses.device)], float(response[0]))
+    value, best = (_response(seen, T, poses, config.image.scales_px[-1]) + _said(says, poses)).topk(KEPT)
+    return _Place(poses[best.to(poses.device)], float(value[0]))
 
 
-def _followed(frames: Sequence[FrameProblem], T: torch.Tensor, config: RefineConfig) -> _Place:
+def _followed(frames: Sequence[FrameProblem], T: torch.Tensor, says: Says, config: RefineConfig) -> _Place:
     """Where poses (K, 4, 4) near each other lead, the best of them, judged by what is seen from there."""
     seen = _seen(frames, T[0], config)
     if not seen:
@@ -125,7 +129,14 @@ def _followed(frames: Sequence[FrameProblem], T: torch.Tensor, config: RefineCon
     at, values = descend(seen, T[0], at, scales, bounds, iterations, None)
     best = at.T[values.argmax()]
     there = _seen(frames, best, config)
-    return _Place(best[None], float(_response(there, best, best[None], scales[1])[0]) if there else -np.inf)
+    if not there:
+        return _Place(best[None], -np.inf)
+    return _Place(best[None], float(_response(there, best, best[None], scales[1])[0] + _said(says, best[None])[0]))
+
+
+def _said(says: Says, poses: torch.Tensor) -> torch.Tensor:
+    """(S,) of poses (S, 4, 4)."""
+    return torch.from_numpy(says(poses.cpu().numpy()))
 
 
 def _response(seen: Sequence[FrameProblem], T: torch.Tensor, poses: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -139,13 +150,9 @@ def _response(seen: Sequence[FrameProblem], T: torch.Tensor, poses: torch.Tensor
     return total / len(seen)
 
 
-def _promising(response: np.ndarray, log_odds: np.ndarray) -> list[int]:
-    """Numbers of those to follow: edges and network count alike, each by how much it varies."""
-    known = np.flatnonzero(np.isfinite(response))
-    both = np.zeros(len(known))
-    for part in (response[known], log_odds[known]):
-        both += part / max(float(np.std(part)), 1e-9) if len(known) else 0.0
-    return known[np.argsort(-both)[:FOLLOWED]].tolist()
+def _best(places: Sequence[_Place]) -> list[_Place]:
+    """Those that see something, the best first."""
+    return sorted((each for each in places if np.isfinite(each.value)), key=lambda each: each.value, reverse=True)
 
 
 def _distinct(places: Sequence[_Place], count: int) -> list[np.ndarray]:
@@ -155,6 +162,6 @@ def _distinct(places: Sequence[_Place], count: int) -> list[np.ndarray]:
         T = place.T[0].cpu().numpy()
         apart = all(se3.rotation_error_deg(T, other) > APART_DEG or se3.translation_error_m(T, other) > APART_M
                     for other in found)
-        if apart and len(found) < count and np.isfinite(place.response):
+        if apart and len(found) < count:
             found.append(T)
     return found

@@ -145,18 +145,18 @@ def alignment(response: float, edges: int, status: str = "ok", frames: int = 1, 
 
 def test_a_failed_alignment_hides_none_that_fits() -> None:
     fits, failed = alignment(0.6, 100), alignment(0.2, 5000, "failed", shifted=1.0)
-    assert audition._by_response([failed, fits]) == [fits, failed]
+    assert audition._best_first([failed, fits]) == [fits, failed]
     assert audition._doubt_among([fits, failed]) == ""
     assert "two places" in audition._doubt_among([fits, replace(failed, status="uncertain")])
 
 
-@pytest.mark.parametrize(("apart", "near", "better"), [
-    ([0.9], 0.7, True), ([0.9], 0.8, False), ([0.6], 0.3, False), ([], 0.45, False), ([0.2], None, True)])
-def test_a_place_apart_from_the_lidar_has_to_fit_clearly_better(apart: list[float], near: float | None,
-                                                                better: bool) -> None:
-    beside = alignment(0.3, 900, "failed") if near is None else alignment(near, 900)
-    assert audition._clearly_better([alignment(each, 900, shifted=6.0) for each in apart], beside) is better
-    assert not audition._clearly_better([alignment(0.9, 900, "failed")], beside)
+def test_what_the_network_says_decides_between_places_that_fit_about_as_well() -> None:
+    here, there = alignment(0.5, 900), alignment(0.4, 900, shifted=6.0)
+    told = replace(thought_of(np.eye(4)), log_odds=lambda poses: 80.0 * (poses[:, 0, 3] > 1.0))
+    assert audition._best_first([here, there]) == [here, there]
+    assert audition._best_first([here, there], audition._opinion_of(told)) == [there, here]
+    sure = replace(here, evidence=replace(here.evidence, response=0.9)) if here.evidence else here
+    assert audition._best_first([there, sure], audition._opinion_of(told)) == [sure, there]
 
 
 def test_few_edges_are_few_in_each_of_several_frames() -> None:

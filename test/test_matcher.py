@@ -30,6 +30,8 @@ from crossi2p_core.registrar import Registrar
 from crossi2p_core.safe_yaml import parse_yaml
 from crossi2p_core.types import Prior, Registration, Sample
 
+BEHIND = se3.make(np.diag([-1.0, 1.0, -1.0]), np.zeros(3))  # looks the other way
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -52,6 +54,16 @@ def test_an_estimate_is_a_pose_within_the_prior(weights: Path, sample: Sample) -
     held = matcher.estimate(sample, prior)
     assert se3.rotation_error_deg(held.T_cam_lidar, prior.T_cam_lidar) < 3.1
     np.testing.assert_array_equal(matcher.estimate(sample, prior).T_cam_lidar, held.T_cam_lidar)
+
+
+def test_an_estimate_tells_how_likely_any_pose_is(weights: Path, sample: Sample) -> None:
+    matcher = Matcher(weights)
+    one, twice = matcher.estimate_jointly([sample], broad=50), matcher.estimate_jointly([sample, sample])
+    assert 0 < len(one.guesses) <= 50 and len(twice.guesses) == 0
+    value = one.log_odds(np.stack([one.T_cam_lidar, BEHIND @ one.T_cam_lidar]))
+    assert value[0] > value[1]  # the one that it prefers
+    both = twice.log_odds(one.guesses)  # of each sample, not of their sum
+    np.testing.assert_allclose(both, one.log_odds(one.guesses), rtol=0.05, atol=0.05)
 
 
 @pytest.fixture

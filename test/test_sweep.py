@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -37,8 +38,17 @@ def guesses(sample: Sample) -> np.ndarray:
     return np.array([*wrong[:4], se3.perturb(truth, np.random.default_rng(2), 3.0, 0.5), *wrong[4:]])
 
 
+def says_nothing(poses: np.ndarray) -> np.ndarray:
+    return np.zeros(len(poses))
+
+
+def prefers(T: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """A network that insists on a pose (4, 4), the more the nearer."""
+    return lambda poses: 1e3 * np.exp(-se3.rotation_error_deg(poses, T) / 10.0)
+
+
 def test_the_guess_whose_surroundings_fit_is_found_among_wrong_ones(sample: Sample, guesses: np.ndarray) -> None:
-    found = sweep(guesses, np.zeros(len(guesses)), [sample], CONFIG, CPU, 3)
+    found = sweep(guesses, says_nothing, [sample], CONFIG, CPU, 3)
     assert len(found) == 3
     assert se3.rotation_error_deg(found[0], sample.T_cam_lidar) < 1.0
     assert se3.translation_error_m(found[0], sample.T_cam_lidar) < 0.2
@@ -47,8 +57,7 @@ def test_the_guess_whose_surroundings_fit_is_found_among_wrong_ones(sample: Samp
 def test_the_network_has_a_say_in_what_is_followed(sample: Sample, guesses: np.ndarray,
                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crossi2p_core.sweep.FOLLOWED", 1)
-    log_odds = np.where(np.arange(len(guesses)) == 7, 1e6, 0.0)
-    found, = sweep(guesses, log_odds, [sample], CONFIG, CPU, 3)
+    found, = sweep(guesses, prefers(guesses[7]), [sample], CONFIG, CPU, 3)
     assert se3.rotation_error_deg(found, guesses[7]) < 15.0  # about the one that the network insists on
 
 
@@ -58,8 +67,8 @@ def test_what_shows_nothing_and_clouds_that_were_joined_are_not_swept(sample: Sa
     joined = replace(sample, cloud=replace(sample.cloud, xyz=np.concatenate([sample.cloud.xyz, apart]), intensity=None,
                                            ring=None, time=None))
     for one in (dark, joined):
-        assert sweep(guesses, np.zeros(len(guesses)), [one], CONFIG, CPU, 3) == []
-    assert sweep(guesses[:0], np.zeros(0), [sample], CONFIG, CPU, 3) == []
+        assert sweep(guesses, says_nothing, [one], CONFIG, CPU, 3) == []
+    assert sweep(guesses[:0], says_nothing, [sample], CONFIG, CPU, 3) == []
 
 
 def test_a_sweep_that_nobody_wants_any_more_ends(sample: Sample, guesses: np.ndarray) -> None:
@@ -67,14 +76,13 @@ def test_a_sweep_that_nobody_wants_any_more_ends(sample: Sample, guesses: np.nda
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        sweep(guesses, np.zeros(len(guesses)), [sample], CONFIG, CPU, 3, enough)
+        sweep(guesses, says_nothing, [sample], CONFIG, CPU, 3, enough)
 
 
 def test_from_no_guess_a_camera_apart_is_found_by_one_frame(sample: Sample, guesses: np.ndarray,
                                                            monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audition, "all_around", lambda: all_around()[:1])
-    said = Estimate(guesses[0], np.eye(6), 0.0, 0, 0, float("nan"), {}, tops=guesses[:1], guesses=guesses,
-                    log_odds=np.zeros(len(guesses)))
+    said = Estimate(guesses[0], np.eye(6), 0.0, 0, 0, float("nan"), {}, tops=guesses[:1], guesses=guesses)
     found = find_anywhere([sample], said, CONFIG, CPU)
     assert se3.rotation_error_deg(found.prior.T_cam_lidar, sample.T_cam_lidar) < 1.0
     assert se3.translation_error_m(found.prior.T_cam_lidar, sample.T_cam_lidar) < 0.2

@@ -16,7 +16,7 @@ from ..model.config import COARSE_STRIDE
 from ..model.network import Matches
 from ..types import Prior
 from .map_places import places_near
-from .probabilistic.evidence import score
+from .probabilistic.evidence import Evidence, score
 from .probabilistic.hypotheses import Gravity, PoseEstimate, find_pose
 from .probabilistic.levenberg_marquardt import levenberg_marquardt
 from .probabilistic.problem import MIN_DEPTH_M, make_problem, project
@@ -38,7 +38,7 @@ class MatchedPoses:
 
     T: (B, 4, 4) T_cam_lidar. covariance: (B, 6, 6) as in `Registration`. margin: (B,) by how much the coarse pose beats
     any other. matches, inliers: (B,) those that the pose was fitted to, and those of them that agree with it. error_px:
-    (B,) their median reprojection error in the end, NaN without any. tops, guesses: as of `PoseEstimate`.
+    (B,) their median reprojection error in the end, NaN without any. tops, guesses, evidence: as of `PoseEstimate`.
     """
 
     T: Tensor
@@ -48,7 +48,8 @@ class MatchedPoses:
     inliers: Tensor
     error_px: Tensor
     tops: tuple[Tensor, ...]
-    guesses: tuple[tuple[Tensor, Tensor], ...]
+    guesses: tuple[Tensor, ...]
+    evidence: tuple[Evidence, ...]
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def poses_from(said: Said, prior: Prior | None = None, gravity: Gravity | None =
     # 4. what speaks for it
     valid, agree, error = (torch.where(sharper, a, b)
                            for a, b in zip(_support(fine, T), _support(places, T), strict=True))
-    return MatchedPoses(T, covariance, coarse.margin, valid, agree, error, coarse.tops, coarse.guesses)
+    return MatchedPoses(T, covariance, coarse.margin, valid, agree, error, coarse.tops, coarse.guesses, coarse.evidence)
 
 
 def _on_maps(said: Said, T: Tensor) -> _Places:

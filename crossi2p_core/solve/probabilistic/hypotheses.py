@@ -47,7 +47,7 @@ class PoseEstimate:
     below it is a guess. covariance: (B, 6, 6) as in `Registration`: left perturbation exp(xi) T, xi = (rotation rad,
     translation m) in the camera frame; it trusts the maps to be probabilities. tops: of each pair, what the search
     ended in, (R, 4, 4), the best first: up to TOPS poses near to that and as many apart. evidence: of each pair, by
-    which any pose can be scored. guesses: where asked for, of each pair (G, 4, 4) poses and their log odds (G,).
+    which any pose can be scored. guesses: of each pair (G, 4, 4) poses, as many as were asked for, the best first.
     """
 
     T: Tensor
@@ -56,7 +56,7 @@ class PoseEstimate:
     covariance: Tensor
     tops: tuple[Tensor, ...]
     evidence: tuple[Evidence, ...]
-    guesses: tuple[tuple[Tensor, Tensor], ...]
+    guesses: tuple[Tensor, ...]
 
 
 @torch.no_grad()
@@ -91,7 +91,7 @@ def find_pose(log_likelihood: Tensor, log_not_in_view: Tensor, superpoints: Tens
 
 
 def _find(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reach_m: float, generator: torch.Generator,
-          broad: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
+          broad: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Pose, score, margin, covariance, tops and guesses of one pair."""
     rough = coarser(evidence)
     hold = None if gravity is None else hold_of(gravity.up, math.radians(gravity.sigma_deg), evidence.superpoints)
@@ -122,11 +122,11 @@ def _find(evidence: Evidence, prior: Prior | None, gravity: Gravity | None, reac
     return T, height, margin, covariance, tops[_chosen(tops, value, TOPS)], told
 
 
-def _broadly(rough: Evidence, guesses: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Up to `count` of guesses (H, 4, 4) apart from each other, the best first, and their log odds."""
-    value = score(rough, guesses[None], smooth=False)[0] if len(guesses) else guesses.new_zeros(0)
-    chosen = _distinct(guesses, value, count, BROAD_RAD, BROAD_M)
-    return guesses[chosen], value[chosen]
+def _broadly(rough: Evidence, guesses: Tensor, count: int) -> Tensor:
+    """Up to `count` of guesses (H, 4, 4) apart from each other, the best first."""
+    if not len(guesses):
+        return guesses
+    return guesses[_distinct(guesses, score(rough, guesses[None], smooth=False)[0], count, BROAD_RAD, BROAD_M)]
 
 
 def _chosen(T: Tensor, value: Tensor, count: int) -> list[int]:
