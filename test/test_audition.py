@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from crossi2p_core import audition
-from crossi2p_core.audition import SEVERAL, SURE_MARGIN, Start, find_anywhere, find_start
+from crossi2p_core.audition import NETWORK, SEVERAL, SURE_MARGIN, Start, find_anywhere, find_start
 from crossi2p_core.datasets import open_source
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
@@ -86,16 +86,24 @@ def anywhere(samples: list[Sample], estimate: Estimate | None) -> Start:
     return find_anywhere(samples, estimate, QUICK, torch.device("cpu"))
 
 
-def test_from_no_guess_the_edges_of_one_frame_outvote_a_network_that_is_sure_only_where_they_are_clear(
+@pytest.mark.parametrize(("log_odds", "right"), [(0.1 * NETWORK, True), (9.0 * NETWORK, False)])
+def test_from_no_guess_edges_and_network_decide_together_by_one_frame(drive: list[Sample], two_headings: None,
+                                                                     log_odds: float, right: bool) -> None:
+    truth = np.asarray(drive[0].T_cam_lidar)
+    behind = replace(thought_of(BEHIND @ truth, margin=2 * SURE_MARGIN), log_odds=lambda poses: log_odds * (
+        se3.rotation_error_deg(poses, BEHIND @ truth) < 20.0))
+    found = anywhere(drive[:1], behind)
+    assert bool(se3.rotation_error_deg(found.prior.T_cam_lidar, truth) < 1.0) is right
+
+
+def test_one_frame_is_in_doubt_where_edges_and_network_say_as_much_of_wrong_places(
         drive: list[Sample], two_headings: None, monkeypatch: pytest.MonkeyPatch) -> None:
     truth = np.asarray(drive[0].T_cam_lidar)
-    sure = thought_of(BEHIND @ truth, margin=2 * SURE_MARGIN)
-    for asked, right in ((0.3, True), (9.0, False)):
-        monkeypatch.setattr(audition, "SURE_RESPONSE", asked)
-        monkeypatch.setattr(audition, "SURE_SIDES", asked)
-        found = anywhere(drive[:1], sure)
-        near = bool(se3.rotation_error_deg(found.prior.T_cam_lidar, truth) < 1.0)
-        assert (found.doubt == "") is near is right
+    here = replace(thought_of(off(truth)), log_odds=lambda poses: 0.5 * NETWORK * (
+        se3.rotation_error_deg(poses, truth) < 20.0))
+    assert anywhere(drive[:1], here).doubt == ""
+    monkeypatch.setattr(audition, "SURE_VALUE", 9.0)
+    assert "edges and network say as much of wrong places" in anywhere(drive[:1], here).doubt
 
 
 def test_from_no_guess_several_frames_are_looked_at_all_around_where_no_place_of_the_network_fits(

@@ -106,6 +106,10 @@ def test_groups_and_curves_agree_with_the_whole(four: list[dict[str, Any]]) -> N
     one = all_metrics(four, PROTOCOLS["A"])["methods"]["network"]["right"]
     assert {name: group["pairs"] for name, group in one["groups"]["rig"].items()} == {"a": 2, "b": 2}
     assert list(one["groups"]["distance"]) == ["20 m or more"] and list(one["groups"]["overlap"]) == ["0.1 to 0.2"]
+    # from small to large, not by the alphabet
+    spread = [replaced | {"distance_m": metres} for replaced, metres in zip(four, (25.0, 12.0, 3.0, None), strict=True)]
+    told = all_metrics(spread, PROTOCOLS["A"])["methods"]["network"]["right"]["groups"]["distance"]
+    assert list(told) == ["below 10 m", "10 to 20 m", "20 m or more", "unknown"]
     # two of four are near: the third is, too, and was told to have failed
     assert one["curves"]["rre_deg"][-1] == [10.0, 0.5] and one["curves"]["rre_deg"][0] == [0.0, 0.0]
 
@@ -147,3 +151,9 @@ def test_the_page_holds_everything_and_asks_no_network(four: list[dict[str, Any]
     assert not tags.open and {"svg", "polyline", "table", "img"} <= tags.seen and "script" not in tags.seen
     assert tags.sources and all(source.startswith("data:image/jpeg;base64,") for source in tags.sources)
     assert "http" not in page and "url(" not in page
+    assert "details" not in tags.seen
+
+
+def test_a_page_of_many_rigs_is_not_all_table(four: list[dict[str, Any]]) -> None:
+    many = [each | {"pair": 4 * i + j, "rig": f"rig {i}"} for i in range(41) for j, each in enumerate(four)]
+    assert "details" in Tags(write_page(all_metrics(many, PROTOCOLS["A"]), PROTOCOLS["A"], {}, [])).seen

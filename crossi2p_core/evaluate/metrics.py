@@ -16,6 +16,7 @@ from .protocols import Protocol
 Array = np.ndarray
 CURVE_STEPS = 60
 DISTANCES_M, OVERLAPS = (10.0, 20.0), (0.1, 0.2)  # between groups
+BELOW, OR_MORE, UNKNOWN = "below", "or more", "unknown"
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,14 @@ def curves(judged: Judged, protocol: Protocol) -> dict[str, list[list[float]]]:
 def by_group(judged: Judged, protocol: Protocol) -> dict[str, dict[str, Any]]:
     """`summary` by rig, by distance of what is seen, and by overlap."""
     ways: dict[str, Callable[[Prediction], str]] = {
-        "rig": lambda one: one["rig"] or "unknown",
+        "rig": lambda one: one["rig"] or UNKNOWN,
         "distance": lambda one: _bin(one.get("distance_m"), DISTANCES_M, " m"),
         "overlap": lambda one: _bin(one.get("overlap"), OVERLAPS, "")}
     told: dict[str, dict[str, Any]] = {}
     for way, label in ways.items():
         labels = np.array([label(one) for one in judged.pairs])
-        told[way] = {str(each): summary(judged.select(labels == each), protocol) for each in np.unique(labels)}
+        told[way] = {str(each): summary(judged.select(labels == each), protocol)
+                     for each in sorted(set(labels.tolist()), key=_in_order)}
     return told
 
 
@@ -202,6 +204,12 @@ def _mean(values: Array) -> float | None:
 
 def _bin(value: float | None, edges: tuple[float, ...], unit: str) -> str:
     if value is None:
-        return "unknown"
+        return UNKNOWN
     above = sum(value >= edge for edge in edges)
-    return (f"below {edges[0]:g}{unit}", f"{edges[0]:g} to {edges[-1]:g}{unit}", f"{edges[-1]:g}{unit} or more")[above]
+    return (f"{BELOW} {edges[0]:g}{unit}", f"{edges[0]:g} to {edges[-1]:g}{unit}",
+            f"{edges[-1]:g}{unit} {OR_MORE}")[above]
+
+
+def _in_order(label: str) -> tuple[bool, bool, bool, str]:
+    """From small to large, the unknown last."""
+    return label == UNKNOWN, label.endswith(OR_MORE), not label.startswith(BELOW), label

@@ -16,6 +16,7 @@ from .protocols import Protocol
 COLUMNS = (("method", "method"), ("right", "right image"), ("wrong", "wrong image"), ("image_free", "no image"),
            ("right_minus_wrong", "right − wrong"), ("right_minus_image_free", "right − no image"))
 RECALLS = (("recall_right", "recall, right"), ("recall_wrong", "recall, wrong"))
+FOLDED = 40  # rows; a longer table is folded away
 DASHES = {"right": "", "wrong": "7 4", "none": "2 4"}
 
 
@@ -105,10 +106,11 @@ def _confidence(metrics: Mapping[str, Any]) -> str:
 
 def _groups(metrics: Mapping[str, Any], protocol: Protocol, way: str) -> str:
     limit = limit_in_words(protocol.limits[0])
-    return rows(("method", "group", "pairs", "right", "RRE median", "RTE median"), (
-        (name, group, str(found["pairs"]), _cell(found["share_within"][limit]), _number(found["rre_deg"]["median"]),
-         _number(found["rte_m"]["median"]))
-        for name, one in _headline(metrics).items() for group, found in one["groups"][way].items()))
+    lines = [(name, group, str(found["pairs"]), _cell(found["share_within"][limit]),
+              _number(found["rre_deg"]["median"]), _number(found["rte_m"]["median"]))
+             for name, one in _headline(metrics).items() for group, found in one["groups"][way].items()]
+    table = rows(("method", "group", "pairs", "right", "RRE median", "RTE median"), lines)
+    return table if len(lines) <= FOLDED else f"<details><summary>{len(lines)} rows</summary>{table}</details>"
 
 
 def _headline(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -11,9 +11,11 @@ import cv2
 import numpy as np
 
 PICTURE_WIDTH = 900
+LONG = 40  # characters
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse;margin:.6rem 0}
-th,td{padding:.25rem .7rem;border-bottom:1px solid #ddd;text-align:right}th:first-child,td:first-child{text-align:left}
+th,td{padding:.25rem .7rem;border-bottom:1px solid #ddd;text-align:right}
+td{white-space:nowrap}td.long{white-space:normal}th:first-child,td:first-child{text-align:left}
 .plots{display:flex;flex-wrap:wrap;gap:1rem}.plots svg{width:28rem;max-width:100%;font:11px system-ui,sans-serif}
 .legend span{margin-right:1rem;white-space:nowrap}.legend i{display:inline-block;width:.9rem;height:.25rem;
 margin:0 .35rem .2rem 0}figure{margin:1rem 0}img{max-width:100%}td.main{font-weight:600}.note{color:#555}"""
@@ -28,8 +30,13 @@ def page(title: str, parts: Iterable[str]) -> str:
 def rows(head: Sequence[str], lines: Iterable[Iterable[Any]]) -> str:
     """A table."""
     top = "".join(f"<th>{escape(title)}</th>" for title in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in line) + "</tr>" for line in lines)
+    body = "".join(f"<tr>{''.join(_cell(str(each)) for each in line)}</tr>" for line in lines)
     return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(text: str) -> str:
+    """Numbers stay on one line, sentences need not."""
+    return f"<td{' class=long' if len(text) > LONG else ''}>{escape(text)}</td>"
 
 
 def figure(caption: str, picture: np.ndarray) -> str:
