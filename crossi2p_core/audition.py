@@ -1,9 +1,10 @@
 """Where to start: of all places that a network or edges all around think of, the one that the images agree with most.
 
 A weak network takes the street ahead for the one behind: both are straight, with walls at their sides. The edges of six
-frames tell them apart, so each place that the network thinks of is refined from, and the one that fits best is the
-start. Where these leave it open, and with few frames unless a sure network is confirmed, headings all around are looked
-at as well. Frames that show nothing do not count, and those of one place (a robot that is parked) count once.
+frames tell them apart, so with several frames each place that the network thinks of is refined from, and the one that
+fits best is the start; where these leave it open, headings all around are looked at as well. The edges of few frames
+fit nearly anywhere. There headings, and poses all about what the network thinks of, are judged by edges and network
+together. Frames that show nothing do not count, and those of one place (a robot that is parked) count once.
 """
 
 from __future__ import annotations
@@ -33,16 +34,17 @@ HEARD = 6  # frames, spread over all, that they decide by
 LOOKED = 3  # frames by which many places are compared
 REACH_DEG, REACH_M = 6.0, 1.2  # bounds of the search from each of the network's places: so far off are its answers
 APART_DEG, APART_M = 1.0, 0.2  # alignments that end nearer to each other have found the same
-AHEAD = 1.2  # times what speaks for the second best place: less is no decision
+AHEAD = 1.2  # times the response of the second best place: less is no decision
 PROMISING = 3  # places of many that are followed
 SWEPT = 3  # of those that a sweep about the network's guesses finds
 START = 2.0, 0.2  # bounds within which all frames then search: a few have found it nearly
 NETWORK = 400.0  # log odds of one frame by the network that count like a response of 1 of its edges
 SURE_MARGIN = 30.0  # log odds between the best pose and any other; few wrong answers of the package's weights have more
 START_DEG, START_M = (2.0, 10.0), (0.2, 0.5)  # bounds of the search from one frame's answer
-SURE_RESPONSE, SURE_SIDES = 0.6, 0.9  # of few frames: below these they fit at wrong places, too
+SURE_RESPONSE, SURE_SIDES = 0.6, 0.9  # of few frames without a network: below these they fit at wrong places, too
 SURE_VALUE = 0.95  # likewise of edges and network together; wrong answers had up to 0.88
 MORE = f"give a prior, or frames of {SEVERAL} or more places"
+MORE_PLACES = "give a prior, or frames of more places"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
     says = _opinion_of(estimate) if few and estimate is not None else None
     # 1. where a network is sure of few frames, if their edges say so, too
     sure = _spread_of(estimate) if few and estimate is not None and not _doubt(estimate) else None
-    if sure is not None and _convinces(align(some, sure, config, device)):
+    if sure is not None and not _doubt_of_few(_aligned([sure], some, config, device, between), says):
         return Start(sure, "")
     # 2. from everywhere that the network thinks of, if several frames clearly fit at one of these
     heard = [] if few or estimate is None else _heard(some, estimate, config, device, between)
@@ -89,15 +91,21 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
         heard = _best_first([*heard, *_followed(places, some, says, config, device, between)], says)
     # 4. the camera may stand apart from its LiDAR: edges about all that the network thinks of
     if says is not None and estimate is not None and (not _fits(heard[0]) or _doubt_of_few(heard, says)):
-        thought_of = np.array([*_places(estimate), *estimate.guesses])
-        swept = sweep(thought_of, says, spread(some, LOOKED), config, device, SWEPT, between)
-        apart = [align(some, Prior(T, REACH_DEG, REACH_M), config, device) for T in swept]
+        about = np.array([*_places(estimate), *estimate.guesses])
+        swept = sweep(about, says, spread(some, LOOKED), config, device, SWEPT, between) or _places(estimate)
+        apart = _aligned([Prior(T, REACH_DEG, REACH_M) for T in swept], some, config, device, between)
         heard = _best_first([*heard, *apart], says)
     if not _fits(heard[0]):
         return _nowhere(heard[0], estimate, silent)
     # 5. how clear that is
     doubt = _doubt_of_few(heard, says) if few else _doubt_among(heard)
     return Start(Prior(heard[0].T_cam_lidar, *START), "; ".join(filter(None, (doubt, silent if doubt else ""))))
+
+
+def worth_showing(samples: Sequence[Sample], config: RefineConfig) -> Sequence[Sample]:
+    """Those that a network is to be shown: all, but of few places only one of each, as the edges are."""
+    witnesses = _witnesses(samples, config)
+    return witnesses if len(witnesses) < SEVERAL else samples
 
 
 def _witnesses(samples: Sequence[Sample], config: RefineConfig) -> list[Sample]:
@@ -125,11 +133,18 @@ def _opinion_of(estimate: Estimate) -> Says:
 def _heard(some: Sequence[Sample], estimate: Estimate, config: RefineConfig, device: torch.device,
            between: Between = lambda: None) -> list[Alignment]:
     """Where the network's places lead, the one that fits best first."""
+    places = [Prior(T, REACH_DEG, REACH_M) for T in _places(estimate)]
+    return _best_first(_aligned(places, some, config, device, between))
+
+
+def _aligned(places: Sequence[Prior], some: Sequence[Sample], config: RefineConfig, device: torch.device,
+             between: Between) -> list[Alignment]:
+    """Where each of them leads, in their order."""
     found = []
-    for T in _places(estimate):
+    for place in places:
         between()
-        found.append(align(some, Prior(T, REACH_DEG, REACH_M), config, device))
-    return _best_first(found)
+        found.append(align(some, place, config, device))
+    return found
 
 
 def _followed(places: Sequence[Prior], some: Sequence[Sample], says: Says | None, config: RefineConfig,
@@ -140,7 +155,8 @@ def _followed(places: Sequence[Prior], some: Sequence[Sample], says: Says | None
     for found in rough:
         if len(promising) < PROMISING and _fits(found) and all(_elsewhere(found, other) for other in promising):
             promising.append(found)
-    return [align(some, Prior(found.T_cam_lidar, *START), config, device) for found in promising] or rough[:1]
+    return _aligned([Prior(found.T_cam_lidar, *START) for found in promising], some, config, device,
+                    between) or rough[:1]
 
 
 def _best_first(heard: Sequence[Alignment], says: Says | None = None) -> list[Alignment]:
@@ -196,31 +212,28 @@ def _doubt(estimate: Estimate) -> str:
             f"{SURE_MARGIN:g} are asked; {MORE}")
 
 
-def _doubt_among(heard: Sequence[Alignment]) -> str:
+def _doubt_among(heard: Sequence[Alignment], says: Says | None = None) -> str:
     """Why the first of these, the best, may be the wrong one."""
-    if not _convinces(heard[0]):
-        return f"the edges hardly fit where they fit best ({heard[0].reason}); give a prior, or more frames"
-    return _doubt_of_second(heard, None)
+    best = heard[0]
+    if not _convinces(best):
+        return f"the edges hardly fit where they fit best ({best.reason}); {MORE_PLACES}"
+    others = [_value(other, says) for other in heard[1:] if _fits(other) and _elsewhere(other, best)]
+    ahead = _value(best, says) - max(others, default=-np.inf)
+    if ahead < (1 - 1 / AHEAD) * _response(best):  # a difference: of places side by side the network says the same
+        return f"two places are about as likely (one is ahead of the other by a response of {ahead:.2f}); {MORE_PLACES}"
+    return ""
 
 
 def _doubt_of_few(heard: Sequence[Alignment], says: Says | None) -> str:
     """The same by few frames, whose edges fit somewhere nearly anywhere."""
     best = heard[0]
-    assert best.evidence is not None
+    if best.evidence is None:
+        return best.reason
     edges, sides, value = _response(best), best.evidence.sides, _value(best, says)
     if says is None and (edges < SURE_RESPONSE or sides < SURE_SIDES):
         return (f"so few edges fit (response {edges:.2f}, of upright ones {sides:.2f}) that they might at a wrong "
                 f"place, too ({SURE_RESPONSE:g} and {SURE_SIDES:g} are asked); {MORE}")
     if says is not None and value < SURE_VALUE:
-        return (f"edges and network say as much of wrong places, too (responses {edges:.2f} and {value - edges:.2f}, "
-                f"together {SURE_VALUE:g} are asked); {MORE}")
-    return _doubt_of_second(heard, says)
-
-
-def _doubt_of_second(heard: Sequence[Alignment], says: Says | None) -> str:
-    best = _value(heard[0], says)
-    second = max((_value(other, says) for other in heard[1:] if _fits(other) and _elsewhere(other, heard[0])),
-                 default=-np.inf)
-    if best >= AHEAD * second:
-        return ""
-    return f"two places fit about as well (responses {best:.2f} and {second:.2f}); give a prior, or more frames"
+        return (f"edges ({edges:.2f}) and network ({value - edges:.2f}) together say {value:.2f}, and of wrong places "
+                f"nearly as much ({SURE_VALUE:g} are asked); {MORE}")
+    return _doubt_among(heard, says)

@@ -41,7 +41,7 @@ class Estimate:
     reprojection error, at the network's image size. timings: seconds per stage. left_out: samples that the network
     could not take, and why. tops: (R, 4, 4) where the camera may be, the likelier first: before fine matches.
     guesses: (G, 4, 4) poses all over where it may be, as far as they were asked for, the best first. log_odds: of any
-    poses (K, 4, 4) what the network says (K,), against knowing nothing, mean over samples.
+    poses (K, 4, 4) what the network says (K,), against knowing nothing, mean over the samples that it took.
     """
 
     T_cam_lidar: np.ndarray

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .audition import SEVERAL, Between, Start, find_anywhere, find_start, spread
+from .audition import SEVERAL, Between, Start, find_anywhere, find_start, spread, worth_showing
 from .config import load_config, option
 from .errors import InputError
 from .flow_aligner import FlowAligner
@@ -139,7 +139,8 @@ class Registrar:
         if self.matcher is None:
             return None, ""
         try:
-            return self.matcher.estimate_jointly(spread(samples, MOST_LOOKED_AT), broad=GUESSES), ""
+            shown = spread(worth_showing(samples, self.config.refine), MOST_LOOKED_AT)
+            return self.matcher.estimate_jointly(shown, broad=GUESSES), ""
         except InputError as error:
             return None, f"the network has no answer: {error}"
 

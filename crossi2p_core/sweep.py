@@ -1,8 +1,9 @@
-"""Where a camera may be that stands apart from its LiDAR: all that a network thinks of, judged by the images' edges.
+"""Where a camera may be that stands apart from its LiDAR: about all that a network thinks of, by it and by edges.
 
 A network of one frame tells rather well where the camera looks, and from where to some metres. So each of the hundreds
-of poses that it holds possible is moved about at random, and where the edges that are seen from there fit best is
-followed uphill. Headings about the LiDAR (`headings.py`) find cameras beside it without any network.
+of poses that it holds possible is moved about at random, and where the edges that are seen from there and the network
+together say most is followed uphill. Headings about the LiDAR (`headings.py`) find cameras beside it without any
+network.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def sweep(guesses: np.ndarray, says: Says, samples: Sequence[Sample], config: Re
         return []
     steps, places = _steps(config.seed, device), torch.from_numpy(guesses).to(device)
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
-        # 1. about each guess, where the edges that are seen from it fit best
+        # 1. the best about each guess
         moved = _best(_each(pool, lambda T: _moved_about(frames, T, steps, says, config), list(places), between))
         # 2. the most promising ones uphill
         ends = _each(pool, lambda T: _followed(frames, T, says, config), [each.T for each in moved[:FOLLOWED]], between)

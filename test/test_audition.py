@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from crossi2p_core import audition
-from crossi2p_core.audition import NETWORK, SEVERAL, SURE_MARGIN, Start, find_anywhere, find_start
+from crossi2p_core.audition import NETWORK, SEVERAL, SURE_MARGIN, Start, find_anywhere, find_start, worth_showing
 from crossi2p_core.datasets import open_source
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
@@ -33,6 +34,11 @@ def drive() -> list[Sample]:
 def thought_of(*tops: np.ndarray, margin: float = 0.0) -> Estimate:
     """What a network says that believes in the first of these places."""
     return Estimate(tops[0], 1e-4 * np.eye(6), margin, 0, 0, float("nan"), {}, tops=np.array(tops))
+
+
+def told_of(T: np.ndarray, log_odds: float, within_deg: float = 20.0) -> Callable[[np.ndarray], np.ndarray]:
+    """A network that says so much of poses that look where T (4, 4) does, and nothing of others."""
+    return lambda poses: log_odds * (se3.rotation_error_deg(poses, T) < within_deg)
 
 
 def off(T: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -90,8 +96,7 @@ def anywhere(samples: list[Sample], estimate: Estimate | None) -> Start:
 def test_from_no_guess_edges_and_network_decide_together_by_one_frame(drive: list[Sample], two_headings: None,
                                                                      log_odds: float, right: bool) -> None:
     truth = np.asarray(drive[0].T_cam_lidar)
-    behind = replace(thought_of(BEHIND @ truth, margin=2 * SURE_MARGIN), log_odds=lambda poses: log_odds * (
-        se3.rotation_error_deg(poses, BEHIND @ truth) < 20.0))
+    behind = replace(thought_of(BEHIND @ truth, margin=2 * SURE_MARGIN), log_odds=told_of(BEHIND @ truth, log_odds))
     found = anywhere(drive[:1], behind)
     assert bool(se3.rotation_error_deg(found.prior.T_cam_lidar, truth) < 1.0) is right
 
@@ -99,11 +104,10 @@ def test_from_no_guess_edges_and_network_decide_together_by_one_frame(drive: lis
 def test_one_frame_is_in_doubt_where_edges_and_network_say_as_much_of_wrong_places(
         drive: list[Sample], two_headings: None, monkeypatch: pytest.MonkeyPatch) -> None:
     truth = np.asarray(drive[0].T_cam_lidar)
-    here = replace(thought_of(off(truth)), log_odds=lambda poses: 0.5 * NETWORK * (
-        se3.rotation_error_deg(poses, truth) < 20.0))
+    here = replace(thought_of(off(truth)), log_odds=told_of(truth, 0.5 * NETWORK))
     assert anywhere(drive[:1], here).doubt == ""
     monkeypatch.setattr(audition, "SURE_VALUE", 9.0)
-    assert "edges and network say as much of wrong places" in anywhere(drive[:1], here).doubt
+    assert "and of wrong places nearly as much" in anywhere(drive[:1], here).doubt
 
 
 def test_from_no_guess_several_frames_are_looked_at_all_around_where_no_place_of_the_network_fits(
@@ -117,7 +121,8 @@ def test_from_no_guess_a_sure_network_whose_place_fits_is_believed_at_once(
         drive: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audition, "look_at", lambda *_: pytest.fail("nothing else has to be looked at"))
     truth = np.asarray(drive[0].T_cam_lidar)
-    found = anywhere(drive[:1], thought_of(truth, margin=2 * SURE_MARGIN))
+    sure = replace(thought_of(truth, margin=2 * SURE_MARGIN), log_odds=told_of(truth, NETWORK))
+    found = anywhere(drive[:1], sure)
     assert np.array_equal(found.prior.T_cam_lidar, truth) and found.doubt == ""
 
 
@@ -159,12 +164,45 @@ def test_a_failed_alignment_hides_none_that_fits() -> None:
 
 
 def test_what_the_network_says_decides_between_places_that_fit_about_as_well() -> None:
-    here, there = alignment(0.5, 900), alignment(0.4, 900, shifted=6.0)
-    told = replace(thought_of(np.eye(4)), log_odds=lambda poses: 80.0 * (poses[:, 0, 3] > 1.0))
+    here, there, clear = alignment(0.5, 900), alignment(0.4, 900, shifted=6.0), alignment(0.9, 900)
+    says = audition._opinion_of(replace(thought_of(np.eye(4)), log_odds=lambda T: 0.2 * NETWORK * (T[:, 0, 3] > 1.0)))
     assert audition._best_first([here, there]) == [here, there]
-    assert audition._best_first([here, there], audition._opinion_of(told)) == [there, here]
-    sure = replace(here, evidence=replace(here.evidence, response=0.9)) if here.evidence else here
-    assert audition._best_first([there, sure], audition._opinion_of(told)) == [sure, there]
+    assert audition._best_first([here, there], says) == [there, here]
+    assert audition._best_first([there, clear], says) == [clear, there]
+
+
+def test_a_network_alone_takes_no_doubt_away() -> None:
+    says = audition._opinion_of(replace(thought_of(np.eye(4)), log_odds=lambda T: np.full(len(T), 9 * NETWORK)))
+    assert "the edges hardly fit" in audition._doubt_of_few([alignment(0.3, 900)], says)
+    assert audition._doubt_of_few([alignment(0.7, 900)], says) == ""
+
+
+def test_of_places_side_by_side_the_network_says_the_same_which_is_no_doubt() -> None:
+    says = audition._opinion_of(replace(thought_of(np.eye(4)), log_odds=lambda T: np.full(len(T), 3 * NETWORK)))
+    clear, unclear = alignment(0.6, 900, shifted=1.0), alignment(0.75, 900, shifted=1.0)
+    assert audition._doubt_of_few([alignment(0.8, 900), clear], says) == ""
+    assert "two places" in audition._doubt_of_few([alignment(0.8, 900), unclear], says)
+
+
+def test_from_five_places_on_the_edges_decide_alone(drive: list[Sample], two_headings: None) -> None:
+    truth = np.asarray(drive[0].T_cam_lidar)
+    behind = replace(thought_of(BEHIND @ truth, off(truth)), log_odds=lambda _: pytest.fail("it is not asked"))
+    assert se3.rotation_error_deg(anywhere(drive, behind).prior.T_cam_lidar, truth) < 0.5
+
+
+def test_the_network_is_shown_the_frames_that_the_edges_are_looked_at_in(drive: list[Sample]) -> None:
+    dark = [replace(each, image=np.zeros_like(each.image)) for each in drive[1:]]
+    assert list(worth_showing([drive[0], *dark, drive[0]], QUICK)) == drive[:1]
+    assert list(worth_showing([*drive, drive[0]], QUICK)) == [*drive, drive[0]]
+
+
+def test_a_cloud_that_was_joined_is_looked_at_from_where_the_network_thinks(
+        drive: list[Sample], two_headings: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audition, "sweep", lambda *_: [])  # as of such clouds
+    monkeypatch.setattr(audition, "all_around", lambda: all_around()[9:10])  # the other way
+    truth = np.asarray(drive[0].T_cam_lidar)
+    told = replace(thought_of(off(truth)), log_odds=told_of(truth, 0.5 * NETWORK))
+    assert se3.rotation_error_deg(anywhere(drive[:1], told).prior.T_cam_lidar, truth) < 0.5
 
 
 def test_few_edges_are_few_in_each_of_several_frames() -> None:

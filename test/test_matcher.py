@@ -62,6 +62,7 @@ def test_an_estimate_tells_how_likely_any_pose_is(weights: Path, sample: Sample)
     assert 0 < len(one.guesses) <= 50 and len(twice.guesses) == 0
     value = one.log_odds(np.stack([one.T_cam_lidar, BEHIND @ one.T_cam_lidar]))
     assert value[0] > value[1]  # the one that it prefers
+    assert np.abs(one.log_odds(one.guesses)).max() > 1.0
     both = twice.log_odds(one.guesses)  # of each sample, not of their sum
     np.testing.assert_allclose(both, one.log_odds(one.guesses), rtol=0.05, atol=0.05)
 

@@ -54,10 +54,11 @@ def test_the_guess_whose_surroundings_fit_is_found_among_wrong_ones(sample: Samp
     assert se3.translation_error_m(found[0], sample.T_cam_lidar) < 0.2
 
 
-def test_the_network_has_a_say_in_what_is_followed(sample: Sample, guesses: np.ndarray,
-                                                   monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crossi2p_core.sweep.FOLLOWED", 1)
-    found, = sweep(guesses, prefers(guesses[7]), [sample], CONFIG, CPU, 3)
+@pytest.mark.parametrize("followed", [1, 12])
+def test_the_network_has_a_say_in_what_is_followed_and_in_what_is_best(
+        sample: Sample, guesses: np.ndarray, monkeypatch: pytest.MonkeyPatch, followed: int) -> None:
+    monkeypatch.setattr("crossi2p_core.sweep.FOLLOWED", followed)
+    found = sweep(guesses, prefers(guesses[7]), [sample], CONFIG, CPU, 3)[0]
     assert se3.rotation_error_deg(found, guesses[7]) < 15.0  # about the one that the network insists on
 
 
@@ -79,10 +80,25 @@ def test_a_sweep_that_nobody_wants_any_more_ends(sample: Sample, guesses: np.nda
         sweep(guesses, says_nothing, [sample], CONFIG, CPU, 3, enough)
 
 
-def test_from_no_guess_a_camera_apart_is_found_by_one_frame(sample: Sample, guesses: np.ndarray,
+@pytest.mark.parametrize("only_top", [False, True])
+def test_from_no_guess_a_camera_apart_is_found_by_one_frame(sample: Sample, guesses: np.ndarray, only_top: bool,
                                                            monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audition, "all_around", lambda: all_around()[:1])
-    said = Estimate(guesses[0], np.eye(6), 0.0, 0, 0, float("nan"), {}, tops=guesses[:1], guesses=guesses)
+    tops, others = (guesses[4:5], np.delete(guesses, 4, axis=0)) if only_top else (guesses[:1], guesses)
+    said = Estimate(guesses[0], np.eye(6), 0.0, 0, 0, float("nan"), {}, tops=tops, guesses=others)
     found = find_anywhere([sample], said, CONFIG, CPU)
     assert se3.rotation_error_deg(found.prior.T_cam_lidar, sample.T_cam_lidar) < 1.0
     assert se3.translation_error_m(found.prior.T_cam_lidar, sample.T_cam_lidar) < 0.2
+
+
+def test_from_no_guess_a_place_apart_is_taken_by_what_the_network_says_of_it(
+        sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that the sweep has found, of which the edges prefer the right one, and the network the other."""
+    truth = np.asarray(sample.T_cam_lidar)
+    wrong = se3.perturb(truth, np.random.default_rng(5), 40.0, 3.0)
+    monkeypatch.setattr(audition, "all_around", lambda: all_around()[:1])
+    monkeypatch.setattr(audition, "sweep", lambda *_: [truth, wrong])
+    said = Estimate(wrong, np.eye(6), 0.0, 0, 0, float("nan"), {},
+                    log_odds=lambda poses: 4e3 * (se3.rotation_error_deg(poses, wrong) < 10.0))
+    found = find_anywhere([sample], said, CONFIG, CPU)
+    assert se3.rotation_error_deg(found.prior.T_cam_lidar, wrong) < 10.0
