@@ -1,9 +1,9 @@
 """Where a camera may be that stands apart from its LiDAR: about all that a network thinks of, by it and by edges.
 
 A network of one frame tells rather well where the camera looks, and from where to some metres. So each of the hundreds
-of poses that it holds possible is moved about at random, and where the edges that are seen from there and the network
-together say most is followed uphill. Headings about the LiDAR (`headings.py`) find cameras beside it without any
-network.
+of poses that it holds possible is moved about at random, by metres first and then by less, and where the edges that are
+seen from there and the network together say most is followed uphill. Headings about the LiDAR (`headings.py`) find
+cameras beside it without any network.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from .refine.config import RefineConfig
 from .refine.focus import focused
 from .refine.judge import discounted
 from .refine.lidar_edges import find_edges
-from .refine.objective import FrameProblem, make_problem, move, score, sparse, weight_in_view
+from .refine.objective import FrameProblem, make_problem, score, sparse, weight_in_view
 from .refine.prepare import MIN_EDGES, Unusable, sight_of
 from .refine.search import descend
 from .types import Sample
 
 GUESSES = 600  # of the network
-MOVES, MOVED_DEG, MOVED_M = 64, 2.5, 0.4  # about each, and how far: sigmas
-KEPT = 4  # of the moves about each
+MOVES, KEPT = 128, 4  # about each, in each of two rounds, and the best of them
+FAR, NEAR = (2.5, (2.5, 2.5, 0.6)), (2.0, (0.6, 0.6, 0.3))  # sigmas of the two: deg, and m along the LiDAR's axes
+STARTS, STARTS_DEG, STARTS_M = 400, 2.0, 0.4  # of the second round, and how near to each other two are one
 EDGES = 500  # of those in view, by which moves are compared
 FOLLOWED = 60  # of the guesses, uphill
 REACH_DEG, REACH_M = 6.0, 1.2  # bounds of the way uphill
 APART_DEG, APART_M = 1.0, 0.3  # ends nearer to each other are one
-
 
 Says = Callable[[np.ndarray], np.ndarray]
 
@@ -59,10 +59,13 @@ def sweep(guesses: np.ndarray, says: Says, samples: Sequence[Sample], config: Re
     frames = _frames(samples, config, device)
     if not frames or not len(guesses):
         return []
-    steps, places = _steps(config.seed, device), torch.from_numpy(guesses).to(device)
+    far, near = (_steps(config.seed, *sigmas) for sigmas in (FAR, NEAR))
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
-        # 1. the best about each guess
-        moved = _best(_each(pool, lambda T: _moved_about(frames, T, steps, says, config), list(places), between))
+        # 1. the best far about each guess, then near these
+        places = list(torch.from_numpy(guesses).to(device))
+        moved = _best(_each(pool, lambda T: _moved_about(frames, T, far, says, config), places, between))
+        starts = _spread([T for place in moved for T in place.T])
+        moved = _best(_each(pool, lambda T: _moved_about(frames, T, near, says, config), starts, between))
         # 2. the most promising ones uphill
         ends = _each(pool, lambda T: _followed(frames, T, says, config), [each.T for each in moved[:FOLLOWED]], between)
     # 3. the best that differ
@@ -84,12 +87,25 @@ def _frames(samples: Sequence[Sample], config: RefineConfig, device: torch.devic
     return frames
 
 
-def _steps(seed: int, device: torch.device) -> torch.Tensor:
-    """(MOVES, 6) as `move` takes them; the first is none."""
+def _steps(seed: int, degrees: float, metres: tuple[float, float, float]) -> torch.Tensor:
+    """(MOVES, 6): rad, and m along the LiDAR's axes; the first is none."""
     steps = torch.randn(MOVES, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    steps *= torch.tensor([MOVED_DEG] * 3 + [10 * MOVED_M] * 3, dtype=torch.float64)
+    steps *= torch.tensor([np.radians(degrees)] * 3 + list(metres), dtype=torch.float64)
     steps[0] = 0
-    return steps.to(device)
+    return steps
+
+
+def _about(T: torch.Tensor, depth: float, steps: torch.Tensor) -> torch.Tensor:
+    """Poses (S, 4, 4) of a camera that stands elsewhere than at T (4, 4) and has turned after what lies `depth` m
+    before it: by shifts alone it would see something else. steps: (S, 6), the turn beside that, and the shift."""
+    ahead, shift = T[2, :3], steps[:, 3:].to(T)
+    toward = torch.nn.functional.normalize(depth * ahead - shift, dim=1)
+    axis = torch.linalg.cross(ahead.expand_as(toward), toward)
+    sine = axis.norm(dim=1, keepdim=True)
+    turn = se3.exp_so3(axis / sine.clamp(min=1e-12) * torch.atan2(sine, (toward @ ahead)[:, None]))
+    R = se3.exp_so3(steps[:, :3].to(T)) @ T[:3, :3] @ turn.mT
+    stands = shift - T[:3, :3].T @ T[:3, 3]
+    return se3.make(R, -(R @ stands[:, :, None])[..., 0])
 
 
 def _each(pool: ThreadPoolExecutor, work: Callable[[torch.Tensor], _Place], poses: Sequence[torch.Tensor],
@@ -114,7 +130,8 @@ def _moved_about(frames: Sequence[FrameProblem], T: torch.Tensor, steps: torch.T
     seen = _seen(frames, T, config)
     if not seen:
         return _Place(T[None], -np.inf)
-    poses = move(T.expand(len(steps), 4, 4), steps)
+    depth = float(torch.cat([se3.transform(T.to(frame.xyz), frame.xyz) for frame in seen]).norm(dim=1).median())
+    poses = _about(T, depth, steps)
     value, best = (_response(seen, T, poses, config.image.scales_px[-1]) + _said(says, poses)).topk(KEPT)
     return _Place(poses[best.to(poses.device)], float(value[0]))
 
@@ -154,6 +171,18 @@ def _response(seen: Sequence[FrameProblem], T: torch.Tensor, poses: torch.Tensor
 def _best(places: Sequence[_Place]) -> list[_Place]:
     """Those that see something, the best first."""
     return sorted((each for each in places if np.isfinite(each.value)), key=lambda each: each.value, reverse=True)
+
+
+def _spread(poses: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The first STARTS of poses (4, 4) that are not near to an earlier one."""
+    kept: list[int] = []
+    T = np.array([pose.cpu().numpy() for pose in poses]).reshape(-1, 4, 4)
+    stands = se3.inverse(T)[:, :3, 3]
+    for i in range(len(T)):
+        near = np.linalg.norm(stands[kept] - stands[i], axis=1) < STARTS_M
+        if len(kept) < STARTS and not (near & (se3.rotation_error_deg(T[kept], T[i]) < STARTS_DEG)).any():
+            kept.append(i)
+    return [poses[i] for i in kept]
 
 
 def _distinct(places: Sequence[_Place], count: int) -> list[np.ndarray]:

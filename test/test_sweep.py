@@ -16,7 +16,7 @@ from crossi2p_core.geometry import se3
 from crossi2p_core.headings import all_around
 from crossi2p_core.matcher import Estimate
 from crossi2p_core.refine.config import RefineConfig
-from crossi2p_core.sweep import sweep
+from crossi2p_core.sweep import _about, sweep
 from crossi2p_core.types import Sample
 
 CPU, CONFIG = torch.device("cpu"), RefineConfig()
@@ -60,6 +60,31 @@ def test_the_network_has_a_say_in_what_is_followed_and_in_what_is_best(
     monkeypatch.setattr("crossi2p_core.sweep.FOLLOWED", followed)
     found = sweep(guesses, prefers(guesses[7]), [sample], CONFIG, CPU, 3)[0]
     assert se3.rotation_error_deg(found, guesses[7]) < 15.0  # about the one that the network insists on
+
+
+def test_a_camera_that_is_moved_about_looks_at_the_same_from_elsewhere() -> None:
+    T = torch.from_numpy(se3.perturb(np.eye(4), np.random.default_rng(3), 170.0, 5.0))
+    steps = torch.randn(50, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    steps[:, :3] = 0.0
+    moved = _about(T, 12.0, steps)
+    middle = se3.transform(se3.inverse(T), torch.tensor([[0.0, 0.0, 12.0]], dtype=torch.float64))
+    seen = torch.stack([se3.transform(each, middle)[0] for each in moved])
+    torch.testing.assert_close(seen[:, :2], torch.zeros(50, 2, dtype=torch.float64), atol=1e-9, rtol=0)
+    assert (seen[:, 2] > 0).all()
+    torch.testing.assert_close(se3.inverse(moved)[:, :3, 3] - se3.inverse(T)[:3, 3], steps[:, 3:])
+    steps[:, :3] = 0.02  # rad about each axis of the camera
+    turned = se3.rotation_error_deg(_about(T, 12.0, steps), moved)
+    torch.testing.assert_close(turned, torch.full_like(turned, np.degrees(0.02 * 3**0.5)), atol=1e-6, rtol=0)
+
+
+def test_a_guess_that_is_metres_off_leads_to_the_camera(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = np.asarray(sample.T_cam_lidar)
+    off = se3.make(truth[:3, :3], truth[:3, :3] @ -(se3.inverse(truth)[:3, 3] + np.array([1.5, 0.0, 0.0])))
+    found = sweep(off[None], says_nothing, [sample], CONFIG, CPU, 3)
+    assert min(se3.translation_error_m(each, truth) for each in found) < 0.3
+    monkeypatch.setattr("crossi2p_core.sweep.FAR", (2.5, (0.2, 0.2, 0.2)))
+    found = sweep(off[None], says_nothing, [sample], CONFIG, CPU, 3)
+    assert not found or min(se3.translation_error_m(each, truth) for each in found) > 0.3  # by small steps it does not
 
 
 def test_what_shows_nothing_and_clouds_that_were_joined_are_not_swept(sample: Sample, guesses: np.ndarray) -> None:
