@@ -42,7 +42,7 @@ Says = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class _Place:
-    """The best of some poses (K, 4, 4) near each other, the best first, and how much edges and network like it."""
+    """Some poses (K, 4, 4), the best first, and how much edges and network like that one."""
 
     T: torch.Tensor
     value: float
@@ -64,12 +64,13 @@ def sweep(guesses: np.ndarray, says: Says, samples: Sequence[Sample], config: Re
         # 1. the best far about each guess, then near these
         places = list(torch.from_numpy(guesses).to(device))
         moved = _best(_each(pool, lambda T: _moved_about(frames, T, far, says, config), places, between))
-        starts = _spread([T for place in moved for T in place.T])
+        starts = _distinct([T for place in moved for T in place.T], STARTS, STARTS_DEG, STARTS_M)
         moved = _best(_each(pool, lambda T: _moved_about(frames, T, near, says, config), starts, between))
         # 2. the most promising ones uphill
         ends = _each(pool, lambda T: _followed(frames, T, says, config), [each.T for each in moved[:FOLLOWED]], between)
     # 3. the best that differ
-    return _distinct(_best(ends), count)
+    found = _distinct([place.T[0] for place in _best(ends)], count, APART_DEG, APART_M)
+    return [T.cpu().numpy() for T in found]
 
 
 def _frames(samples: Sequence[Sample], config: RefineConfig, device: torch.device) -> list[FrameProblem]:
@@ -173,25 +174,13 @@ def _best(places: Sequence[_Place]) -> list[_Place]:
     return sorted((each for each in places if np.isfinite(each.value)), key=lambda each: each.value, reverse=True)
 
 
-def _spread(poses: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """The first STARTS of poses (4, 4) that are not near to an earlier one."""
+def _distinct(poses: Sequence[torch.Tensor], count: int, degrees: float, metres: float) -> list[torch.Tensor]:
+    """The first `count` of poses (4, 4), without those that look and stand as an earlier one does."""
     kept: list[int] = []
     T = np.array([pose.cpu().numpy() for pose in poses]).reshape(-1, 4, 4)
     stands = se3.inverse(T)[:, :3, 3]
     for i in range(len(T)):
-        near = np.linalg.norm(stands[kept] - stands[i], axis=1) < STARTS_M
-        if len(kept) < STARTS and not (near & (se3.rotation_error_deg(T[kept], T[i]) < STARTS_DEG)).any():
+        near = np.linalg.norm(stands[kept] - stands[i], axis=1) < metres
+        if len(kept) < count and not (near & (se3.rotation_error_deg(T[kept], T[i]) < degrees)).any():
             kept.append(i)
     return [poses[i] for i in kept]
-
-
-def _distinct(places: Sequence[_Place], count: int) -> list[np.ndarray]:
-    """Up to `count` of the best poses, none as near to a better one as to be the same."""
-    found: list[np.ndarray] = []
-    for place in places:
-        T = place.T[0].cpu().numpy()
-        apart = all(se3.rotation_error_deg(T, other) > APART_DEG or se3.translation_error_m(T, other) > APART_M
-                    for other in found)
-        if apart and len(found) < count:
-            found.append(T)
-    return found
