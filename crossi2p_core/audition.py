@@ -78,7 +78,7 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
     nowhere."""
     witnesses = _witnesses(samples, config)
     few, some = len(witnesses) < SEVERAL, spread(witnesses, HEARD)
-    says = _opinion_of(estimate) if few and estimate is not None else None
+    says = _opinion_of(estimate.log_odds) if few and estimate is not None else None
     # 1. where a network is sure of few frames, if their edges say so, too
     sure = _spread_of(estimate) if few and estimate is not None and not _doubt(estimate) else None
     if sure is not None and not _doubt_of_few(_aligned([sure], some, config, device, between), says):
@@ -90,15 +90,15 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
         places = [*all_around(), *([] if sure is None else [sure])]
         heard = _best_first([*heard, *_followed(places, some, says, config, device, between)], says)
     # 4. the camera may stand apart from its LiDAR: edges about all that the network thinks of
-    if says is not None and estimate is not None and (not _fits(heard[0]) or _doubt_of_few(heard, says)):
-        about = np.array([*_places(estimate), *estimate.guesses])
-        swept = sweep(about, says, spread(some, LOOKED), config, device, SWEPT, between) or _places(estimate)
+    if estimate is not None and (not _fits(heard[0]) or _open(heard, few, says)):
+        about, quickly = np.array([*_places(estimate), *estimate.guesses]), _opinion_of(estimate.glance)
+        swept = sweep(about, quickly, spread(some, LOOKED), config, device, SWEPT, between) or _places(estimate)
         apart = _aligned([Prior(T, REACH_DEG, REACH_M) for T in swept], some, config, device, between)
         heard = _best_first([*heard, *apart], says)
     if not _fits(heard[0]):
         return _nowhere(heard[0], estimate, silent)
     # 5. how clear that is
-    doubt = _doubt_of_few(heard, says) if few else _doubt_among(heard)
+    doubt = _open(heard, few, says)
     return Start(Prior(heard[0].T_cam_lidar, *START), "; ".join(filter(None, (doubt, silent if doubt else ""))))
 
 
@@ -124,10 +124,10 @@ def _places(estimate: Estimate) -> list[np.ndarray]:
     return [*estimate.tops, estimate.T_cam_lidar]
 
 
-def _opinion_of(estimate: Estimate) -> Says:
+def _opinion_of(log_odds: Says) -> Says:
     """What the network says of poses (K, 4, 4) in responses of edges (K,): where it saw little of a place that is
     right, edges alone prefer one of many that are not."""
-    return lambda poses: estimate.log_odds(poses) / NETWORK
+    return lambda poses: log_odds(poses) / NETWORK
 
 
 def _heard(some: Sequence[Sample], estimate: Estimate, config: RefineConfig, device: torch.device,
@@ -210,6 +210,11 @@ def _doubt(estimate: Estimate) -> str:
         return ""
     return (f"the network was not sure where to start: its pose beats others by {estimate.margin:.1f}, "
             f"{SURE_MARGIN:g} are asked; {MORE}")
+
+
+def _open(heard: Sequence[Alignment], few: bool, says: Says | None) -> str:
+    """Why the first of these, the best, may be the wrong one, by few frames or by several."""
+    return _doubt_of_few(heard, says) if few else _doubt_among(heard)
 
 
 def _doubt_among(heard: Sequence[Alignment], says: Says | None = None) -> str:

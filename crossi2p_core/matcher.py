@@ -21,10 +21,12 @@ from .model.half import prefers_half
 from .model.inputs import make_batch
 from .model.network import Network
 from .solve.from_matches import Said, joined, poses_from, said_of
-from .solve.probabilistic.evidence import Evidence, score
+from .solve.probabilistic.evidence import Evidence, of_frames, score
 from .solve.probabilistic.hypotheses import Gravity
 from .train import checkpoint
 from .types import Prior, Sample
+
+GLANCED = 3
 
 
 def _silent(poses: np.ndarray) -> np.ndarray:
@@ -41,7 +43,8 @@ class Estimate:
     reprojection error, at the network's image size. timings: seconds per stage. left_out: samples that the network
     could not take, and why. tops: (R, 4, 4) where the camera may be, the likelier first: before fine matches.
     guesses: (G, 4, 4) poses all over where it may be, as far as they were asked for, the best first. log_odds: of any
-    poses (K, 4, 4) what the network says (K,), against knowing nothing, mean over the samples that it took.
+    poses (K, 4, 4) what the network says (K,), against knowing nothing, mean over the samples that it took. glance: the
+    same by no more than GLANCED of these, for where many poses are asked about.
     """
 
     T_cam_lidar: np.ndarray
@@ -55,6 +58,7 @@ class Estimate:
     tops: np.ndarray = field(default_factory=lambda: np.empty((0, 4, 4)))
     guesses: np.ndarray = field(default_factory=lambda: np.empty((0, 4, 4)))
     log_odds: Callable[[np.ndarray], np.ndarray] = _silent
+    glance: Callable[[np.ndarray], np.ndarray] = _silent
 
 
 class Matcher:
@@ -113,7 +117,8 @@ class Matcher:
         named = dict(zip(("network input", "network", "network pose"), stages.tolist(), strict=True))
         return Estimate(pose, covariance, float(found.margin[0]), int(found.matches[0]), int(found.inliers[0]),
                         float(found.error_px[0]), named, tuple(left_out), tops, guesses,
-                        partial(_log_odds, found.evidence[0]))
+                        partial(_log_odds, found.evidence[0]),
+                        partial(_log_odds, of_frames(found.evidence[0], GLANCED)))
 
     @torch.inference_mode()
     def _said(self, batch: Batch) -> Said:

@@ -165,20 +165,20 @@ def test_a_failed_alignment_hides_none_that_fits() -> None:
 
 def test_what_the_network_says_decides_between_places_that_fit_about_as_well() -> None:
     here, there, clear = alignment(0.5, 900), alignment(0.4, 900, shifted=6.0), alignment(0.9, 900)
-    says = audition._opinion_of(replace(thought_of(np.eye(4)), log_odds=lambda T: 0.2 * NETWORK * (T[:, 0, 3] > 1.0)))
+    says = audition._opinion_of(lambda T: 0.2 * NETWORK * (T[:, 0, 3] > 1.0))
     assert audition._best_first([here, there]) == [here, there]
     assert audition._best_first([here, there], says) == [there, here]
     assert audition._best_first([there, clear], says) == [clear, there]
 
 
 def test_a_network_alone_takes_no_doubt_away() -> None:
-    says = audition._opinion_of(replace(thought_of(np.eye(4)), log_odds=lambda T: np.full(len(T), 9 * NETWORK)))
+    says = audition._opinion_of(lambda T: np.full(len(T), 9 * NETWORK))
     assert "the edges hardly fit" in audition._doubt_of_few([alignment(0.3, 900)], says)
     assert audition._doubt_of_few([alignment(0.7, 900)], says) == ""
 
 
 def test_of_places_side_by_side_the_network_says_the_same_which_is_no_doubt() -> None:
-    says = audition._opinion_of(replace(thought_of(np.eye(4)), log_odds=lambda T: np.full(len(T), 3 * NETWORK)))
+    says = audition._opinion_of(lambda T: np.full(len(T), 3 * NETWORK))
     clear, unclear = alignment(0.6, 900, shifted=1.0), alignment(0.75, 900, shifted=1.0)
     assert audition._doubt_of_few([alignment(0.8, 900), clear], says) == ""
     assert "two places" in audition._doubt_of_few([alignment(0.8, 900), unclear], says)
@@ -188,6 +188,22 @@ def test_from_five_places_on_the_edges_decide_alone(drive: list[Sample], two_hea
     truth = np.asarray(drive[0].T_cam_lidar)
     behind = replace(thought_of(BEHIND @ truth, off(truth)), log_odds=lambda _: pytest.fail("it is not asked"))
     assert se3.rotation_error_deg(anywhere(drive, behind).prior.T_cam_lidar, truth) < 0.5
+
+
+def test_several_frames_whose_camera_stands_apart_are_swept_about_the_networks_guesses_at_a_glance(
+        drive: list[Sample], two_headings: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = np.asarray(drive[0].T_cam_lidar)
+    monkeypatch.setattr(audition, "all_around", lambda: all_around()[9:10])  # the other way
+    asked = {}
+
+    def found(guesses: np.ndarray, says: audition.Says, some: list[Sample], *_: object) -> list[np.ndarray]:
+        asked.update(guesses=guesses, says=says(truth[None]), frames=len(some))
+        return [BEHIND @ truth, off(truth)]
+
+    monkeypatch.setattr(audition, "sweep", found)
+    behind = replace(thought_of(BEHIND @ truth), guesses=truth[None], glance=told_of(truth, 0.5 * NETWORK))
+    assert se3.rotation_error_deg(anywhere(drive, behind).prior.T_cam_lidar, truth) < 0.5
+    assert np.array_equal(asked["guesses"][-1], truth) and asked["says"] == [0.5] and asked["frames"] == audition.LOOKED
 
 
 def test_the_network_is_shown_the_frames_that_the_edges_are_looked_at_in(drive: list[Sample]) -> None:

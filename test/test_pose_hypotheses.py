@@ -13,7 +13,17 @@ from torch import Tensor
 from crossi2p_core.geometry import se3
 from crossi2p_core.solve.pnp import solve_pnp
 from crossi2p_core.solve.probabilistic.ascent import sharpen
-from crossi2p_core.solve.probabilistic.evidence import ALIKE, LEAST, TYPICAL, Evidence, coarser, log_odds, pick, score
+from crossi2p_core.solve.probabilistic.evidence import (
+    ALIKE,
+    LEAST,
+    TYPICAL,
+    Evidence,
+    coarser,
+    log_odds,
+    of_frames,
+    pick,
+    score,
+)
 from crossi2p_core.solve.probabilistic.guesses import draw_matches, guess_by_one, guess_by_two
 from crossi2p_core.solve.probabilistic.hypotheses import TOPS, Gravity, PoseEstimate, find_pose
 from crossi2p_core.types import Camera, Prior
@@ -89,6 +99,20 @@ def test_what_another_frame_says_adds_up() -> None:
     frame = torch.arange(2).repeat_interleave(len(trial.points))
     T = torch.from_numpy(trial.T).float()[None, None]
     assert torch.allclose(score(log_odds(*twice, K[None], frame=frame), T), 2 * score(trial.evidence, T), rtol=1e-3)
+
+
+def test_a_few_of_many_frames_say_what_they_say_alone() -> None:
+    trial = Trial(0)
+    parts = trial.maps, trial.not_in_view, trial.points[None]
+    every = torch.arange(5).repeat_interleave(len(trial.points))
+    five = log_odds(*(torch.cat([part] * 5, dim=1) for part in parts), K[None], frame=every)
+    for i in (1, 3):  # what these say is of another place
+        five.superpoints[:, every == i] += 50.0
+    T = torch.from_numpy(trial.T).float()[None, None]
+    few = of_frames(five, 3)
+    assert few.frame.unique(return_counts=True)[1].tolist() == [len(trial.points)] * 3
+    assert torch.allclose(score(few, T), 3 * score(trial.evidence, T), rtol=1e-3)
+    assert of_frames(five, 5) is five
 
 
 def test_scores_do_not_depend_on_how_they_are_chunked_or_batched() -> None:

@@ -87,6 +87,18 @@ def pick(evidence: Evidence, index: Tensor) -> Evidence:
                     evidence.stride)
 
 
+def of_frames(evidence: Evidence, count: int) -> Evidence:
+    """Of `count` frames at most, evenly spread over all."""
+    frames = int(evidence.frame.max()) + 1
+    if frames <= count:
+        return evidence
+    chosen = torch.linspace(0, frames - 1, count).round().long()
+    number = torch.full((frames,), -1).index_put((chosen,), torch.arange(count)).to(evidence.frame)
+    renamed = number[evidence.frame]
+    kept = (renamed >= 0).nonzero()[:, 0]
+    return replace(pick(evidence, kept), frame=renamed[kept])
+
+
 def score(evidence: Evidence, T: Tensor, smooth: bool = True) -> Tensor:
     """(B, H) log odds of poses T (B, H, 4, 4) against knowing nothing, differentiable by T where `smooth`.
 
