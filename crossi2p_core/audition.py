@@ -2,8 +2,8 @@
 
 A weak network takes the street ahead for the one behind: both are straight, with walls at their sides. The edges of six
 frames tell them apart, so with several frames each place that the network thinks of is refined from, and the one that
-fits best is the start; where these leave it open, headings all around are looked at as well. The edges of few frames
-fit nearly anywhere. There headings, and poses all about what the network thinks of, are judged by edges and network
+fits best is the start; where these leave it open, headings all around are looked at as well, and then poses all about
+what the network thinks of. The edges of few frames fit nearly anywhere: there places are judged by edges and network
 together. Frames that show nothing do not count, and those of one place (a robot that is parked) count once.
 """
 
