@@ -90,7 +90,7 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
         places = [*all_around(), *([] if sure is None else [sure])]
         heard = _best_first([*heard, *_followed(places, some, says, config, device, between)], says)
     # 4. the camera may stand apart from its LiDAR: edges about all that the network thinks of
-    if estimate is not None and (not _fits(heard[0]) or _open(heard, few, says)):
+    if estimate is not None and (not _fits(heard[0]) or _left_open(heard, few, says)):
         about, quickly = np.array([*_places(estimate), *estimate.guesses]), _opinion_of(estimate.glance)
         swept = sweep(about, quickly, spread(some, LOOKED), config, device, SWEPT, between) or _places(estimate)
         apart = _aligned([Prior(T, REACH_DEG, REACH_M) for T in swept], some, config, device, between)
@@ -98,7 +98,7 @@ def find_anywhere(samples: Sequence[Sample], estimate: Estimate | None, config: 
     if not _fits(heard[0]):
         return _nowhere(heard[0], estimate, silent)
     # 5. how clear that is
-    doubt = _open(heard, few, says)
+    doubt = _left_open(heard, few, says)
     return Start(Prior(heard[0].T_cam_lidar, *START), "; ".join(filter(None, (doubt, silent if doubt else ""))))
 
 
@@ -212,7 +212,7 @@ def _doubt(estimate: Estimate) -> str:
             f"{SURE_MARGIN:g} are asked; {MORE}")
 
 
-def _open(heard: Sequence[Alignment], few: bool, says: Says | None) -> str:
+def _left_open(heard: Sequence[Alignment], few: bool, says: Says | None) -> str:
     """Why the first of these, the best, may be the wrong one, by few frames or by several."""
     return _doubt_of_few(heard, says) if few else _doubt_among(heard)
 

@@ -26,7 +26,7 @@ from .solve.probabilistic.hypotheses import Gravity
 from .train import checkpoint
 from .types import Prior, Sample
 
-GLANCED = 3
+GLANCED = 3  # samples by which an estimate can be asked quickly about many poses
 
 
 def _silent(poses: np.ndarray) -> np.ndarray:
