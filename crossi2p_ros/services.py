@@ -9,6 +9,7 @@ from typing import Any
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+from rclpy.service import Service
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
@@ -23,6 +24,7 @@ from .saved_files import save
 from .worker import Worker
 
 ANSWER_S = 0.1  # how often a withdrawn ~/calibrate looks whether all have their answer
+WITHDRAWN = "the node was cleaned up meanwhile; configure and activate it, then call again"
 
 
 class Services:
@@ -45,18 +47,25 @@ class Services:
         """Withdraw the services; ~/calibrate once those who wait for it have their answer: rclpy cannot bear less."""
         calibrate, *others = self._services
         for service in others:
-            self._node.destroy_service(service)
+            self._withdraw(service)
         if not self._pending:
-            self._node.destroy_service(calibrate)
+            self._withdraw(calibrate)
             return
 
         def withdraw() -> None:
             if not self._pending:
                 timer.cancel()
-                self._node.destroy_service(calibrate)
+                self._withdraw(calibrate)
                 self._node.destroy_timer(timer)
 
         timer = self._node.create_timer(ANSWER_S, withdraw, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _withdraw(self, service: Service) -> None:
+        """Take a service out of the graph. Calls that have come and were not taken yet are told: nobody else would."""
+        with service.handle:
+            while (call := service.handle.service_take_request(Trigger.Request)) and call[1] is not None:
+                service.send_response(_say(Trigger.Response(), False, WITHDRAWN), call[1])
+        self._node.destroy_service(service)
 
     async def _calibrate(self, request: Any, response: Any) -> Any:
         """Register the newest pairs now; answers when that is done, and spins the node meanwhile."""

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
+from ros_here import own_network, running_node
+from std_srvs.srv import Trigger
 from test_ros_repair import outcome, turned
 
 from crossi2p_core.calibration_file import read_extrinsic
 from crossi2p_core.geometry import se3
 from crossi2p_ros.guard import Guard
+from crossi2p_ros.interface import CALIBRATE, SAVE
 from crossi2p_ros.ledger import Ledger
 from crossi2p_ros.outcome import Outcome
 from crossi2p_ros.parameters import Settings
@@ -33,8 +36,8 @@ class Desk:
         self.guard = Guard(lambda: self.settings, self.reference)
         self.asked: Any = None
         node = SimpleNamespace(create_service=lambda *_, **__: None, executor=None)
-        worker = SimpleNamespace(calibrate=lambda tell: tell(self.asked) or True)
-        self.services = Services(node, lambda: self.settings, worker, self.ledger, self.guard,  # type: ignore[arg-type]
+        self.worker: Any = SimpleNamespace(calibrate=lambda tell: tell(self.asked) or True)
+        self.services = Services(node, lambda: self.settings, self.worker, self.ledger, self.guard,  # type: ignore[arg-type]
                                  why_no_pairs=lambda: "", forget=self.guard.forget)
         self.clock = 0.0
 
@@ -120,3 +123,19 @@ def test_what_the_operator_has_asked_for_goes_before_what_came_earlier(desk: Des
     desk.guard._repair.proposed = desk.answers(3.0)
     desk.answers(0.5)
     assert desk.call("accept") and desk.in_use() == 3.0
+
+
+@pytest.mark.parametrize("offered", [CALIBRATE, SAVE])
+def test_calls_that_nobody_has_taken_when_services_are_withdrawn_are_answered(desk: Desk, offered: Any) -> None:
+    network = own_network()
+    with running_node("robot", network) as (robot, spin_until), running_node("register_node", network) as (node, _):
+        services = Services(node, lambda: desk.settings, desk.worker, desk.ledger, desk.guard, why_no_pairs=lambda: "",
+                            forget=desk.guard.forget)
+        client = robot.create_client(Trigger, offered.name.replace("~", "register_node"))
+        assert spin_until(client.service_is_ready)
+        waiting = [client.call_async(Trigger.Request()) for _ in range(2)]
+        spin_until(lambda: False, 0.5)  # the calls arrive, and nobody spins the node that they are for
+        services.close()
+        assert spin_until(lambda: all(each.done() for each in waiting)), "nobody answered"
+        assert all("cleaned up" in each.result().message for each in waiting)
+        assert spin_until(lambda: robot.count_services(client.srv_name) == 0)
