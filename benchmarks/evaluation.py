@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ from crossi2p_core import atomic
 from crossi2p_core.datasets import Source, open_source
 from crossi2p_core.datasets.selection import select_frames
 from crossi2p_core.datasets.synthetic.worlds import write_worlds
+from crossi2p_core.evaluate.pairs import FILE, read_pairs, write_pairs
+from crossi2p_core.evaluate.predict import read_predictions
 from crossi2p_core.evaluate.protocols import PROTOCOLS
-from crossi2p_core.evaluate.run import Wanted, evaluate
+from crossi2p_core.evaluate.run import Wanted, evaluate, list_pairs
 from crossi2p_core.train.distributed import World, joined_world
 
 from .page import replace_between
@@ -43,6 +45,7 @@ SOURCES = {"synthetic": SYNTHETIC, **dict(zip(("stereo", "drive", "rigs"), KEPT_
 HEAD = ("method", "pairs", "RRE median", "p90", "RTE median", "p90", "right", "wrong image", "no image", "very right",
         "wrong image", "recall", "recall, wrong image")
 ASKED = {"A": "A", "B": "B", "C": "C", "C50": "C", "D": "D", "E": "E"}  # what is measured, and by which protocol
+SAME_QUESTIONS = {"B": "A"}  # asked alike, judged by other limits
 RECALL = ("recall_right", "recall_wrong")
 OFF_BY = {"C": (10.0, 0.25), "C50": (10.0, 0.5)}  # deg, m
 Row = dict[str, Any]  # source, asked and method, and what is in HEAD
@@ -99,10 +102,27 @@ def measure(cells: list[Cell], data: Path, world: World) -> None:
         distributed.barrier()
     for cell in cells:
         source, chosen = _opened(cell.source, data)
-        evaluate(Wanted(source, chosen, ASKED[cell.asked], cell.folder, cell.weights,
-                        bounds=OFF_BY.get(cell.asked, OFF_BY["C"])), world, lambda *_: None)
+        wanted = Wanted(source, chosen, ASKED[cell.asked], cell.folder, cell.weights,
+                        bounds=OFF_BY.get(cell.asked, OFF_BY["C"]))
+        if world.is_first and cell.asked in SAME_QUESTIONS:
+            take_over(wanted, replace(cell, asked=SAME_QUESTIONS[cell.asked]).folder)
+        evaluate(wanted, world, lambda *_: None)
         if world.is_first:
             print(f"{_title(cell.source, cell.asked)}, {cell.name}", flush=True)
+
+
+def take_over(wanted: Wanted, former: Path) -> None:
+    """Answers of the protocol measured in `former`, if it was asked the same of the same source and weights: those that
+    it has are not asked for again."""
+    if not (former / FILE).exists() or (wanted.out / FILE).exists():
+        return
+    asked, before = list_pairs(wanted), read_pairs(former)
+    if asked.pairs != before.pairs or asked.about != before.about | {"protocol": wanted.protocol}:
+        return
+    answers = read_predictions(former, before.digest)
+    write_pairs(wanted.out, asked)
+    atomic.write_text(wanted.out / "predictions-former.jsonl", "".join(
+        json.dumps(one | {"list": asked.digest}, allow_nan=False) + "\n" for one in answers))
 
 
 def read() -> list[Row]:

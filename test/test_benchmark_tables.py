@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ import pytest
 
 from benchmarks import evaluation, monitor_table
 from benchmarks.monitor_table import Frames, false_alarms, roc, standing
+from crossi2p_core.datasets import open_source
+from crossi2p_core.evaluate.run import Wanted, evaluate
 from crossi2p_core.monitor.evidence import Evidence
+from crossi2p_core.train.distributed import World
 
 SIGMA = np.array([2e-3] * 3 + [0.02] * 3)
 
@@ -58,3 +62,20 @@ def test_what_is_measured_again_takes_the_place_of_what_was(tmp_path: Path, monk
 def test_the_page_shows_the_records_of_the_evaluation() -> None:
     page = Path(__file__).parent.parent / evaluation.PAGE
     assert "\n".join(evaluation.table(evaluation.read())) in page.read_text()
+
+
+def test_what_was_asked_alike_is_judged_by_other_limits_without_being_asked_again(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = open_source("synthetic:street?seed=6&frames=2&camera=small&lidar=vlp16")
+    a, b, other = (Wanted(source, [0, 1], protocol, tmp_path / name, Path("none"), seed=seed)
+                   for name, protocol, seed in (("A", "A", 0), ("B", "B", 0), ("other", "B", 1)))
+    evaluate(a, World(), lambda *_: None)
+    for wanted in (b, other):
+        evaluation.take_over(wanted, a.out)
+    assert not other.out.exists(), "other questions were taken for the same"
+    monkeypatch.setattr("crossi2p_core.evaluate.run.predict", lambda *_: pytest.fail("asked again"))
+    judged = evaluate(b, World(), lambda *_: None)
+    assert judged is not None and judged["about"]["protocol"] == "B"
+    T, taken = ([[answer["T_cam_lidar"] for answer in one["answers"]] for one in map(
+        json.loads, next(folder.glob("predictions-*")).open())] for folder in (a.out, b.out))
+    assert taken == T
