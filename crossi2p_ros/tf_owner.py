@@ -82,12 +82,24 @@ class TransformOwner:
     def _through_tree(self, T_lidar_cam: np.ndarray, outcome: Outcome) -> np.ndarray:
         """T_parent_child (4, 4) with which the tree says what was found, whichever sensor hangs on the parent."""
         lidar, camera = outcome.lidar_frame, outcome.camera_frame
-        if self._connected(self._parent, lidar) and self._connected(self._child, camera):
-            return self._lookup(self._parent, lidar) @ T_lidar_cam @ self._lookup(camera, self._child)
-        if self._connected(self._parent, camera) and self._connected(self._child, lidar):
-            return self._lookup(self._parent, camera) @ se3.inverse(T_lidar_cam) @ self._lookup(lidar, self._child)
-        raise InputError(f"the edge {self._parent} -> {self._child} does not lie between {lidar} and {camera} in the "
-                         "tree; publish the transforms on both of its sides, or name another edge")
+        above, below, T = lidar, camera, T_lidar_cam
+        if self._hangs_below(lidar):
+            above, below, T = camera, lidar, se3.inverse(T_lidar_cam)
+        between = self._hangs_below(below) and not self._hangs_below(above)
+        if not between or not self._connected(self._parent, above) or not self._connected(self._child, below):
+            raise InputError(f"the edge {self._parent} -> {self._child} does not lie between {lidar} and {camera} in "
+                             "the tree; publish the transforms on both of its sides, or name another edge")
+        return self._lookup(self._parent, above) @ T @ self._lookup(below, self._child)
+
+    def _hangs_below(self, frame: str) -> bool:
+        """Whether the child of the edge is an ancestor of a frame, or the frame itself, by what others publish: through
+        our own edge, once it is there, everything hangs together."""
+        with self._lock:
+            passed: set[str] = set()
+            while frame != self._child and frame in self._foreign and frame not in passed:
+                passed.add(frame)
+                frame = self._foreign[frame]
+            return frame == self._child
 
     def _connected(self, a: str, b: str) -> bool:
         return a == b or bool(self._buffer.can_transform(a, b, Time()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from test_ros_report import MOVED, outcome
 from crossi2p_core.datasets.messages.transforms import transform_from_message
 from crossi2p_core.geometry import se3
 from crossi2p_ros.messages.live import LiveMessages
+from crossi2p_ros.outcome import Outcome
 from crossi2p_ros.ros_compat.tf2 import Buffer, StaticTransformBroadcaster, TransformListener
 from crossi2p_ros.tf_owner import SUFFIX, TransformOwner
 
@@ -44,6 +46,12 @@ def looked_up(buffer: Buffer, target: str, source: str) -> np.ndarray:
     return transform_from_message(buffer.lookup_transform(target, source, Time()).transform, "tree")
 
 
+def published(owner: TransformOwner, found: Outcome) -> bool:
+    """Whether it was; the owner may not have heard of the tree yet."""
+    owner.publish(found)
+    return not owner.problem
+
+
 def test_by_default_the_camera_gets_a_frame_of_its_own_below_the_lidar() -> None:
     with tree(camera=("lidar", SIDE)) as (node, buffer, spin_until):
         owner = TransformOwner(node, buffer, "", "")
@@ -61,18 +69,20 @@ def test_an_edge_is_solved_so_that_the_tree_says_what_was_found(lidar_on_parent:
     above, below = ("lidar", "camera") if lidar_on_parent else ("camera", "lidar")
     with tree(**{above: ("base", SIDE), below: ("mount", OTHER_SIDE)}) as (node, buffer, spin_until):
         owner = TransformOwner(node, buffer, "base", "mount")
-        for _ in range(2):  # the second time it is there already
-            owner.publish(outcome())
-            assert not owner.problem
-            assert spin_until(lambda: buffer.can_transform("camera", "lidar", Time()))
-            np.testing.assert_allclose(looked_up(buffer, "camera", "lidar"), MOVED, atol=1e-9)
+        assert spin_until(lambda: published(owner, outcome()))
+        assert spin_until(lambda: buffer.can_transform("camera", "lidar", Time()))
+        np.testing.assert_allclose(looked_up(buffer, "camera", "lidar"), MOVED, atol=1e-9)
+        other = replace(outcome(), registration=replace(outcome().registration, T_cam_lidar=SIDE))
+        for _ in range(60):  # the edge is there already, and must not lead to itself
+            assert published(owner, other)
+            assert spin_until(lambda: np.allclose(looked_up(buffer, "camera", "lidar"), SIDE, atol=1e-9))
         owner.close()
 
 
 def test_an_edge_that_does_not_lie_between_the_sensors_is_refused() -> None:
-    with tree(lidar=("base", SIDE)) as (node, buffer, _):
+    with tree(lidar=("base", SIDE)) as (node, buffer, spin_until):
         owner = TransformOwner(node, buffer, "base", "mount")
-        owner.publish(outcome())
+        assert not spin_until(lambda: published(owner, outcome()), 0.5)
         assert "base -> mount does not lie between lidar and camera" in owner.problem
         owner.close()
 
