@@ -108,9 +108,9 @@ def _document(extrinsic: Extrinsic, where: str) -> dict[str, Any]:
 
 def _back_up(path: Path, new: bytes) -> Path | None:
     """Keep the former content of `path`, if it has another one than `new`, beside it."""
-    if not path.is_file():
-        return None
     try:
+        if not path.is_file():
+            return None
         former = path.read_bytes()
         if former == new:
             return None

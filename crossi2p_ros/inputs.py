@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,13 +30,15 @@ ONE_JUMP_S = 0.5  # the clock, the images and the clouds notice one jump one aft
 
 @dataclass(frozen=True)
 class Pair:
-    """Messages that belong together. apart: seconds from cloud to image, offset included. arrived: steady seconds."""
+    """Messages that belong together. apart: seconds from cloud to image, offset included. arrived: steady seconds.
+    topics: of image, info and cloud, as they are subscribed to."""
 
     image: Any
     info: Any
     cloud: Any
     apart: float
     arrived: float
+    topics: tuple[str, str, str]
 
     @property
     def stamp(self) -> int:
@@ -89,12 +92,15 @@ class Inputs:
         self._node, self._settings, self._deliver = node, settings, deliver
         self._count, self._restart = count, restart
         chosen = settings()
-        packed = chosen.image_topic.endswith("/compressed")
-        self.image = Stream("image", chosen.image_topic, kind=f"sensor_msgs/msg/{'Compressed' if packed else ''}Image")
-        self.cloud = Stream("cloud", chosen.cloud_topic, kind="sensor_msgs/msg/PointCloud2")
-        self.info = Stream("camera info", chosen.info_topic, kind="sensor_msgs/msg/CameraInfo")
+        image, cloud, info = (node.resolve_topic_name(topic)  # in its namespace, and remapped
+                              for topic in (chosen.image_topic, chosen.cloud_topic, chosen.info_topic))
+        self._kind = CompressedImage if image.endswith("/compressed") else Image
+        self.image = Stream("image", image, kind=f"sensor_msgs/msg/{self._kind.__name__}")
+        self.cloud = Stream("cloud", cloud, kind="sensor_msgs/msg/PointCloud2")
+        self.info = Stream("camera info", info, kind="sensor_msgs/msg/CameraInfo")
         self.pairs = 0
         self.clock_jumps = 0
+        self._paired_at = -math.inf
         self._jumped_at = -ONE_JUMP_S
         self._trouble = ""  # why the last pair was refused, empty once one is taken
         self._open(chosen)
@@ -109,7 +115,7 @@ class Inputs:
     def why_no_pairs(self) -> str:
         """In words, what keeps pairs from coming; empty where they come."""
         return why_no_pairs(self.image, self.cloud, self.info, self._settings().sync_slop, time.monotonic(),
-                            self._published_as) or self._trouble
+                            self._published_as, self._paired_at) or self._trouble
 
     def _published_as(self, topic: str) -> list[str]:
         return [each.topic_type for each in self._node.get_publishers_info_by_topic(topic)]
@@ -130,8 +136,7 @@ class Inputs:
     def _open(self, chosen: Settings) -> None:
         """Subscribe, and watch the clock."""
         qos = QoSProfile(depth=chosen.qos_depth, reliability=ReliabilityPolicy[chosen.qos_reliability.upper()])
-        kind = CompressedImage if chosen.image_topic.endswith("/compressed") else Image
-        self._sources = [_Source(self._node, kind, self.image, chosen.sync_time_offset, qos, self),
+        self._sources = [_Source(self._node, self._kind, self.image, chosen.sync_time_offset, qos, self),
                          _Source(self._node, PointCloud2, self.cloud, 0.0, qos, self)]
         self._synchroniser = ApproximateTimeSynchronizer(self._sources, chosen.sync_queue_size, chosen.sync_slop,
                                                          allow_headerless=False)
@@ -152,9 +157,10 @@ class Inputs:
                     self.refuse(reason)
                 return
             self.pairs += 1
-            self._trouble = ""
+            self._trouble, self._paired_at = "", time.monotonic()
             apart = (stamp_ns(image.header) - stamp_ns(cloud.header)) / 1e9
-            self._deliver(Pair(image.message, self._calibrations.newest, cloud.message, apart, time.monotonic()))
+            self._deliver(Pair(image.message, self._calibrations.newest, cloud.message, apart, self._paired_at,
+                               (self.image.topic, self.info.topic, self.cloud.topic)))
         except Exception as error:
             self.refuse(f"{type(error).__name__}: {error}")
 

@@ -40,11 +40,10 @@ class PairRegistration:
 
     def sample_of(self, pair: Pair) -> Sample:
         """Raises InputError, with the reason, where the messages cannot be used."""
-        settings = self._settings()
-        rectified = {"auto": None, "yes": True, "no": False}[settings.rectified]
-        return sample_from_messages(pair.image, pair.info, pair.cloud, image_topic=settings.image_topic,
-                                    info_topic=settings.info_topic, cloud_topic=settings.cloud_topic,
-                                    rectified=rectified)
+        rectified = {"auto": None, "yes": True, "no": False}[self._settings().rectified]
+        image_topic, info_topic, cloud_topic = pair.topics
+        return sample_from_messages(pair.image, pair.info, pair.cloud, image_topic=image_topic, info_topic=info_topic,
+                                    cloud_topic=cloud_topic, rectified=rectified)
 
     def register(self, pairs: Sequence[Pair], samples: Sequence[Sample], converted: float,
                  searching: Callable[[], bool]) -> Outcome:
@@ -104,8 +103,8 @@ class PairRegistration:
         """Names of the LiDAR's and the camera's frame: as set, else as the messages say."""
         settings = self._settings()
         lidar, camera = settings.lidar_frame or pair.frames[0], settings.camera_frame or pair.frames[1]
-        for name, topic, option in ((lidar, settings.cloud_topic, "lidar_frame"),
-                                    (camera, settings.image_topic, "camera_frame")):
+        image_topic, _, cloud_topic = pair.topics
+        for name, topic, option in ((lidar, cloud_topic, "lidar_frame"), (camera, image_topic, "camera_frame")):
             if not name:
                 raise InputError(f"{topic}: the header names no frame; let the driver fill frame_id, or set {option}")
         return lidar, camera

@@ -13,6 +13,7 @@ import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossi2p_core.errors import InputError
@@ -135,6 +136,9 @@ class Settings:
             if not TOPIC.fullmatch(topic):
                 raise InputError(f"{name} {topic!r} is no name of a topic; write words of letters, digits and _, "
                                  "with single slashes between")
+        for name, path in (("config_file", self.config_file), ("weights", self.weights),
+                           ("prior.file", self.prior_file), ("save_path", self.save_path)):
+            _check_path(name, path)
         if self.prior_source == "file" and not self.prior_file:
             raise InputError("prior.source is file but prior.file is empty; name the file")
         if not self.save_path.endswith((".yaml", ".yml")):
@@ -153,8 +157,19 @@ class Settings:
     @property
     def info_topic(self) -> str:
         """The CameraInfo that belongs to the image: as named, or beside it."""
-        raw = self.image_topic.removesuffix("/compressed")
-        return self.camera_info_topic or f"{raw.rpartition('/')[0]}/camera_info"
+        above, slash, _ = self.image_topic.removesuffix("/compressed").rpartition("/")
+        return self.camera_info_topic or f"{above}{slash}camera_info"
+
+
+def _check_path(name: str, path: str) -> None:
+    """Raise InputError where no file can be called so."""
+    try:
+        Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{name} {path!r} begins with the home of somebody who has none here; write the whole path") \
+            from error
+    if "\0" in path:
+        raise InputError(f"{name} {path!r} holds a zero character, which no path can; write another one")
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
 
 RECENT = 10  # arrivals that the rate is taken from, and stamps that partners are looked for among
-SILENT_S = 3.0  # a stream that said nothing for so long has stopped
+SILENT_S = 3.0  # a stream that said nothing for so long has stopped,
+USUAL = 3  # unless it is so slow that this is less than so many of its usual intervals
 JUMP_NS = 1_000_000_000  # stamps that fall back further than this have started anew
 
 
@@ -48,20 +52,27 @@ class Stream:
 
     def rate(self, now: float) -> float:
         """Messages per second of late; 0 once it is silent."""
-        if len(self.arrivals) < 2 or now - self.arrivals[-1] > SILENT_S:
+        if len(self.arrivals) < 2 or self.silent(now):
             return 0.0
         return (len(self.arrivals) - 1) / max(self.arrivals[-1] - self.arrivals[0], 1e-6)
 
     def silent(self, now: float) -> bool:
         """Nothing came of late."""
-        return not self.arrivals or now - self.arrivals[-1] > SILENT_S
+        return not self.arrivals or now - self.arrivals[-1] > self.patience
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which it may say nothing."""
+        intervals = [after - before for before, after in pairwise(self.arrivals)]
+        return max(SILENT_S, USUAL * median(intervals)) if intervals else SILENT_S
 
 
 def why_no_pairs(image: Stream, cloud: Stream, info: Stream, slop: float, now: float,
-                 publishers: Callable[[str], Sequence[str]]) -> str:
+                 publishers: Callable[[str], Sequence[str]], paired: float = -math.inf) -> str:
     """In words, what keeps pairs from coming; empty where image, cloud and calibration do come together.
 
-    slop: seconds. publishers: the types that a topic is published as, one per publisher.
+    slop: seconds. publishers: the types that a topic is published as, one per publisher. paired: when the last pair
+    came, seconds of the same clock as now.
     """
     for stream in (image, cloud, info):
         if stream.qos_problem:
@@ -72,6 +83,8 @@ def why_no_pairs(image: Stream, cloud: Stream, info: Stream, slop: float, now: f
         if not stream.stamps:
             return (f"{stream.topic}: the stamps are empty, {stream.empty_stamps} so far; let the driver fill "
                     "header.stamp")
+    if now - paired <= max(image.patience, cloud.patience):
+        return ""  # though the newest stamps may lie apart: one of the two comes late
     apart = min(abs(a - b) for a in image.stamps for b in cloud.stamps) / 1e9
     if apart >= slop:
         return (f"stamps of image and cloud are {1e3 * apart:.0f} ms apart or more, and sync.slop allows "

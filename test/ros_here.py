@@ -45,14 +45,16 @@ def own_network() -> dict[str, str]:
 
 
 @contextmanager
-def running_node(name: str, environment: dict[str, str]) -> Iterator[tuple[Node, Callable[..., bool]]]:
-    """A node in the network of `environment`, and what spins it until a condition holds (at most 15 s)."""
+def running_node(name: str, environment: dict[str, str],
+                 *arguments: str) -> Iterator[tuple[Node, Callable[..., bool]]]:
+    """A node in the network of `environment`, and what spins it until a condition holds (at most 15 s). arguments: as
+    of its command line."""
     with pytest.MonkeyPatch.context() as patch:
         for variable, value in environment.items():
             patch.setenv(variable, value)
         context = rclpy.Context()
         context.init(domain_id=int(environment["ROS_DOMAIN_ID"]))
-    node = rclpy.create_node(name, context=context)
+    node = rclpy.create_node(name, context=context, cli_args=list(arguments))
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
 

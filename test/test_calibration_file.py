@@ -137,3 +137,5 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         (tmp_path / "folder.yaml").mkdir()
         write_calibration(tmp_path / "folder.yaml", Extrinsic(transform()))
     assert not list((tmp_path / "folder.yaml").iterdir())
+    with pytest.raises(InputError, match="cannot keep the former"):
+        write_calibration(tmp_path / f"{300 * 'long'}.yaml", Extrinsic(transform()))

@@ -24,6 +24,7 @@ from crossi2p_ros.calibrations import Calibrations
 from crossi2p_ros.inputs import Inputs, Pair
 from crossi2p_ros.ledger import Ledger
 from crossi2p_ros.messages.live import LiveMessages
+from crossi2p_ros.pair_registration import PairRegistration
 from crossi2p_ros.parameters import settings_from
 from crossi2p_ros.streams import Stream
 
@@ -105,6 +106,24 @@ def test_pairs_come_with_their_calibration(compressed: bool) -> None:
         pair = made.pairs[-1]
         assert pair.frames == ("lidar", "camera") and pair.info.width == 16
         assert pair.apart == pytest.approx(-0.005, abs=0.002) and not made.inputs.why_no_pairs()
+
+
+def test_what_is_remapped_is_what_is_subscribed_to_named_and_taken_for_rectified() -> None:
+    network, pairs = own_network(), []
+    remapped = ("--ros-args", "-r", "/camera/image_raw:=/front/image_rect", "-r", "points:=/velodyne")
+    with running_node("robot", network) as (robot, _), running_node("node", network, *remapped) as (node, spin_until):
+        settings = settings_from({"cloud_topic": "points"})
+        inputs = Inputs(node, lambda: settings, pairs.append, Ledger().count, lambda: None)
+        publishers = (robot.create_publisher(Image, "/front/image_rect", 5),
+                      robot.create_publisher(CameraInfo, "/camera/camera_info", 5),
+                      robot.create_publisher(PointCloud2, "/velodyne", 5))
+        made = Street(robot, node, spin_until, inputs, pairs, Ledger(), [], publishers)
+        assert until_heard(made, lambda: bool(pairs)), inputs.why_no_pairs()
+        inputs.close()
+    assert pairs[-1].topics == ("/front/image_rect", "/camera/camera_info", "/velodyne")
+    pairs[-1].info.p[0] = 77.0
+    registration = PairRegistration(None, lambda: settings, None, None)  # type: ignore[arg-type]
+    assert registration.sample_of(pairs[-1]).camera.K[0, 0] == 77.0
 
 
 def test_an_offset_brings_late_images_together_with_their_clouds() -> None:

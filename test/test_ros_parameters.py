@@ -60,6 +60,9 @@ def test_numbers_have_ranges_and_defaults_are_allowed() -> None:
     ({"tf.parent": "base", "tf.child": "base", "prior.source": "parameters"}, "leads from one to another"),
     ({"tf.parent": "base", "tf.child": "camera"}, "its own answer"),
     ({"save_path": "~/extrinsic"}, "does not end in .yaml"),
+    ({"save_path": "~nobody-of-this-name/extrinsic.yaml"}, "save_path .* write the whole path"),
+    ({"weights": "~nobody-of-this-name/x.json"}, "weights .* write the whole path"),
+    ({"save_path": "a\0b.yaml"}, "zero character"),
 ])
 def test_what_cannot_be_is_refused_with_the_reason(values: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
@@ -70,6 +73,10 @@ def test_what_cannot_be_is_refused_with_the_reason(values: dict[str, Any], words
     ({"image_topic": "/front/image_raw"}, "/front/camera_info"),
     ({"image_topic": "/front/image_raw/compressed"}, "/front/camera_info"),
     ({"image_topic": "/front/image_raw", "camera_info_topic": "/other"}, "/other"),
+    ({"image_topic": "image_raw"}, "camera_info"),
+    ({"image_topic": "image_raw/compressed"}, "camera_info"),
+    ({"image_topic": "/image_raw"}, "/camera_info"),
+    ({"image_topic": "~/image_raw"}, "~/camera_info"),
 ])
 def test_the_camera_info_lies_beside_the_image(given: dict[str, str], info: str) -> None:
     assert settings_from(given).info_topic == info

@@ -123,6 +123,21 @@ def test_a_topic_that_stops_is_named() -> None:
     assert made[0].rate(NOW + 5) == 0
 
 
+def test_a_slow_topic_is_waited_for() -> None:
+    made = streams()
+    made[1] = Stream("cloud", "/cloud")
+    for k in range(4):
+        made[1].arrived((105 + k) * 10**9, NOW - 8 - 5 * (3 - k))
+    assert reason(*made) == "" and made[1].rate(NOW) == pytest.approx(0.2)
+    assert made[1].silent(NOW + 8)
+
+
+def test_pairs_that_come_late_need_no_reason() -> None:
+    image, cloud, info = streams(0.3)
+    assert why_no_pairs(image, cloud, info, 0.05, NOW, lambda topic: ["Image"], paired=NOW - 1) == ""
+    assert "300 ms apart" in why_no_pairs(image, cloud, info, 0.05, NOW, lambda topic: ["Image"], paired=NOW - 4)
+
+
 def test_stamps_that_lie_apart_are_told_in_milliseconds() -> None:
     assert "300 ms apart" in reason(*streams(0.3))
 
