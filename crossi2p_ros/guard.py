@@ -104,7 +104,8 @@ class Guard:
         if self._is_late(outcome):
             return []
         if outcome.reference is None:
-            return self._take_up_found(outcome) or self._repaired(self._repair.consider(outcome))
+            log = self._take_up_found(outcome)
+            return log if log or not self._tells_more(outcome) else self._repaired(self._repair.consider(outcome))
         # 2. whose watch
         log = self._watch_over(outcome)
         assert self._watch is not None
@@ -113,6 +114,8 @@ class Guard:
         if outcome.searched:
             return log + self._searched(outcome)
         # 3. what this answer adds
+        if not self._tells_more(outcome):
+            return log
         log += self._observe(outcome, self._watch)
         if self._untried and self._watch.standing.lost:
             self._drop()
@@ -205,13 +208,17 @@ class Guard:
         self._watch, self._instead_of = kept.watch, kept.instead_of
         self._places = Places(self._settings().monitor_window, kept.watch.newest_place)
 
-    def _observe(self, outcome: Outcome, watch: Watch) -> list[str]:
-        """One answer more, unless it rests on pairs that have told already."""
+    def _tells_more(self, outcome: Outcome) -> bool:
+        """Whether it rests on no pair that has told already: what one pair says twice is still said once."""
         if outcome.stamp < self._told_until:
             self._told_until = 0  # time has jumped back
         if outcome.oldest <= self._told_until:
-            return []
+            return False
         self._told_until = outcome.stamp
+        return True
+
+    def _observe(self, outcome: Outcome, watch: Watch) -> list[str]:
+        """One answer more."""
         assert outcome.reference is not None
         place = self._places.of(view_of(outcome.sample.cloud, outcome.sample.camera, watch.T_in_use))
         evidence = evidence_of(outcome.sample.name, outcome.registration, outcome.reference, place)

@@ -91,6 +91,15 @@ def test_answers_of_the_same_pairs_add_nothing(tmp_path: Path) -> None:
     assert node.guard.state == "unknown" and "1 of 3 usable" in node.guard.words
 
 
+def test_one_pair_that_is_registered_again_and_again_repairs_nothing(tmp_path: Path) -> None:
+    node = Node(tmp_path, prior=None)
+    node.hear(40.0)
+    node.hear(40.0, 9, same_pair=True)
+    assert not node.reference.accepted and node.guard.agreeing == 1
+    node.hear(40.0, 2)
+    assert node.reference.accepted
+
+
 def test_pairs_that_are_passed_over_are_blind_moments_once_a_second(tmp_path: Path) -> None:
     node = Node(tmp_path)
     node.log += node.guard.pass_over("nobody has asked yet", 10**9)
