@@ -39,6 +39,8 @@ class Guard:
         self._watch: Watch | None = None
         self._frames: Frames | None = None
         self._instead_of: np.ndarray | None = None
+        self._changed = False  # the last answer's reference was another than the one's before it
+        self.moves = False  # and is at every answer: links between the sensors move
         self._untried = False  # taken up from the file for want of any other start, and no answer has fitted it yet
         self._told_until = 0  # stamp of the newest pair that has told something: none tells twice
         self._blind_at = 0  # stamp of the last one that told that it cannot
@@ -78,7 +80,7 @@ class Guard:
         """Once nothing fits near this reference (4, 4) of these sensors any more: samples enough to look for the camera
         in from scratch, where a repair is wanted, each handed out once; else none."""
         with self._lock:
-            if self._watch is None or not self._watch.standing.lost:
+            if self._watch is None or not self._watch.standing.lost or self.moves:
                 return []
             if self._frames != frames or not _same(reference, self._watch.T_in_use):
                 return []
@@ -122,6 +124,8 @@ class Guard:
             return [*log, "nothing fits the calibration that was found before: it is looked for from scratch again"]
         # 4. what follows
         moved = self._watch.state is State.DECALIBRATED
+        if self.moves:  # what holds for one pair does not for the next
+            return log
         return log + self._repaired(self._repair.consider(outcome, moved, self._seen() if moved else None))
 
     def _searched(self, outcome: Outcome) -> list[str]:
@@ -136,7 +140,8 @@ class Guard:
         self._reference.reset()
         self._repair.forget()
         self._watch = self._instead_of = self.in_use = None
-        self._untried, self.words = False, ""
+        self._untried = self._changed = self.moves = False
+        self.words = ""
         self._memory.remove()
 
     def _put_to_use(self, outcome: Outcome) -> None:
@@ -158,8 +163,14 @@ class Guard:
         if self._watch is None or self._frames != frames:
             self._begin(frames, Watch(outcome.reference, self._settings().monitor_config))
             return self._take_up(outcome)
-        if not _same(outcome.reference, self._watch.T_in_use):
+        changed = not _same(outcome.reference, self._watch.T_in_use)
+        before, self._changed = self._changed, changed
+        if changed and not self.moves:
             self._repair.forget()  # what was said of another reference
+            self.moves = before and not self._reference.accepted
+        if changed and self.moves:
+            self._watch.follow(outcome.reference)
+        elif changed:
             if self._reference.accepted and self._instead_of is None:
                 self._instead_of = self._watch.T_in_use
             self._watch.accept(outcome.reference, repaired=self._reference.accepted)
@@ -169,6 +180,7 @@ class Guard:
         """With other sensors everything begins anew."""
         self._repair.forget()
         self._watch, self._frames, self._instead_of, self._untried = watch, frames, None, False
+        self._changed = self.moves = False
         self._places = Places(self._settings().monitor_window)
 
     def _take_up(self, outcome: Outcome) -> list[str]:

@@ -90,7 +90,7 @@ RESET = Service("~/reset", TRIGGER, "forget results and what was accepted; the r
 ACCEPT = Service("~/accept", TRIGGER,
                  "the repair that is proposed, else (and after `~/calibrate`) the last valid result, becomes the "
                  "reference",
-                 "there is none of them")
+                 "there is none of them, or TF between the sensors moves from scan to scan")
 SERVICES = (CALIBRATE, SAVE, RESET, ACCEPT)
 
 # Key by key as in /diagnostics; STAGE, INPUT and REASON stand for many.

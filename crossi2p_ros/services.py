@@ -112,6 +112,9 @@ class Services:
         meant = self._meant(self._guard.proposed)
         if meant is None:
             return _say(response, False, "there is no valid result to accept yet; see /diagnostics for the reason")
+        if self._guard.moves:
+            return _say(response, False, "TF between the sensors moves from scan to scan, so that no one extrinsic can "
+                                         "be the reference; correct the fixed link of the camera or of the LiDAR")
         what, apart = self._what(meant), meant.from_reference
         self._guard.accept(meant)
         former = ("there was none before" if apart is None else

@@ -53,11 +53,17 @@ class Node:
         for _ in range(count):
             start = self.reference.find("lidar", "camera", 0)
             start = turned(self.prior) if start is None and self.prior is not None else start
-            found = Registration(se3.exp_se3(SIGMA * self.rng.normal(size=6)) @ turned(degrees), np.diag(SIGMA**2),
-                                 status, "because", -1.0, -2.0, doubt_before=doubt, convincing=fits)
-            self.clock += 0 if same_pair else 10**8
-            self.log += self.guard.consider(Outcome(found, start, SAMPLE, "lidar", "camera", self.clock, 0.0, 0.5,
-                                                    self.clock / 1e9, {}, self.clock))
+            self.clock -= 10**8 if same_pair else 0
+            self.answer(se3.exp_se3(SIGMA * self.rng.normal(size=6)) @ turned(degrees), start, status, doubt, fits)
+
+    def answer(self, T_cam_lidar: np.ndarray, start: np.ndarray | None, status: str = "ok", doubt: float = 0.01,
+               fits: bool = True) -> None:
+        """One answer from that start."""
+        found = Registration(T_cam_lidar, np.diag(SIGMA**2), status, "because", -1.0, -2.0, doubt_before=doubt,
+                             convincing=fits)
+        self.clock += 10**8
+        self.log += self.guard.consider(Outcome(found, start, SAMPLE, "lidar", "camera", self.clock, 0.0, 0.5,
+                                                self.clock / 1e9, {}, self.clock))
 
 
 def test_a_move_is_told_repaired_saved_and_confirmed(tmp_path: Path) -> None:
@@ -71,6 +77,30 @@ def test_a_move_is_told_repaired_saved_and_confirmed(tmp_path: Path) -> None:
     node.hear(1.5, 20)
     assert node.guard.state == "calibrated" and node.guard.repairs == 1
     assert se3.rotation_error_deg(read_calibration(tmp_path / "extrinsic.yaml"), turned(1.5)) < 0.5
+
+
+@pytest.mark.parametrize(("degrees", "state"), [(0.0, "calibrated"), (1.5, "decalibrated")])
+def test_links_that_move_between_the_sensors_are_watched_and_not_repaired(tmp_path: Path, degrees: float,
+                                                                          state: str) -> None:
+    node = Node(tmp_path)
+    for k in range(20):
+        start = se3.make(np.eye(3), np.array([0.0, 0.0, 0.05 * k])) @ turned(0.0)
+        found = se3.exp_se3(SIGMA * node.rng.normal(size=6)) @ turned(degrees) @ se3.inverse(turned(0.0)) @ start
+        node.answer(found, start)
+    assert node.guard.state == state and node.guard.moves
+    assert node.guard.repairs == 0 and node.guard.agreeing == 0 and not node.reference.accepted
+    node.guard.forget()
+    assert not node.guard.moves
+
+
+def test_another_reference_is_watched_anew(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.hear(0.0, 10)
+    node.prior = 3.0  # somebody has corrected the tree
+    node.hear(3.0)
+    assert node.guard.state == "unknown" and not node.guard.moves
+    node.hear(3.0, 10)
+    assert node.guard.state == "calibrated" and not node.guard.moves
 
 
 def test_by_report_the_node_only_tells(tmp_path: Path) -> None:

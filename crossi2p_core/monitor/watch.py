@@ -100,6 +100,11 @@ class Watch:
         self._test.forget()
         self.standing = Standing(State.REPAIRED if repaired else State.UNKNOWN)
 
+    def follow(self, T_in_use: Array) -> None:
+        """The same calibration at another moment: between sensors whose exposures lie apart, or on a joint, the vehicle
+        moves. How far off it is stays known."""
+        self.T_in_use = se3.check_transform(T_in_use, "the calibration in use")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and words, for a file."""
         return {"format": FORMAT, "T_cam_lidar": self.T_in_use.tolist(), "frames": self.frames,
