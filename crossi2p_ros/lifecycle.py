@@ -125,6 +125,15 @@ class RegisterNode(LifecycleNode):
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
+    def dismiss(self) -> None:
+        """Listen no more, and tell whoever waits for an answer; they hear it while the node is still spun."""
+        self._stop_listening()
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody has not heard the answer yet."""
+        return self.services_offered is not None and self.services_offered.pending > 0
+
     def close(self) -> None:
         """Release everything and leave the graph."""
         self._release()

@@ -36,7 +36,7 @@ class Services:
         self._node, self._settings, self._worker, self._ledger = node, settings, worker, ledger
         self._guard, self._why_no_pairs, self._forget = guard, why_no_pairs, forget
         self._asked_at = -math.inf  # steady seconds of the last valid answer of ~/calibrate
-        self._pending = 0  # calls of ~/calibrate that wait for their answer
+        self.pending = 0  # calls of ~/calibrate that wait for their answer
         # A group of its own: while ~/calibrate waits for the worker, every other callback goes on.
         self._services = [node.create_service(Trigger, interface.CALIBRATE.name, self._calibrate,
                                               callback_group=ReentrantCallbackGroup())]
@@ -48,12 +48,12 @@ class Services:
         calibrate, *others = self._services
         for service in others:
             self._withdraw(service)
-        if not self._pending:
+        if not self.pending:
             self._withdraw(calibrate)
             return
 
         def withdraw() -> None:
-            if not self._pending:
+            if not self.pending:
                 timer.cancel()
                 self._withdraw(calibrate)
                 self._node.destroy_timer(timer)
@@ -69,11 +69,11 @@ class Services:
 
     async def _calibrate(self, request: Any, response: Any) -> Any:
         """Register the newest pairs now; answers when that is done, and spins the node meanwhile."""
-        self._pending += 1
+        self.pending += 1
         try:
             return await self._calibrated(response)
         finally:
-            self._pending -= 1
+            self.pending -= 1
 
     async def _calibrated(self, response: Any) -> Any:
         done: Future = Future(executor=self._node.executor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import SingleThreadedExecutor
@@ -14,6 +16,7 @@ from .lifecycle import RegisterNode
 from .process import Stop, ros_arguments_in_words
 
 LOOK_UP_S = 0.1  # how often it is seen whether the process shall end
+ANSWERED_S = 1.0  # within which whoever waits for an answer is told, before the process ends
 
 
 def run(arguments: list[str] | None, stop: Stop) -> None:
@@ -36,6 +39,10 @@ def run(arguments: list[str] | None, stop: Stop) -> None:
         while not stop.asked:
             executor.spin_once(timeout_sec=LOOK_UP_S)
     finally:
+        node.dismiss()
+        last = time.monotonic() + ANSWERED_S
+        while node.is_waited_for and time.monotonic() < last:
+            executor.spin_once(timeout_sec=LOOK_UP_S)
         node.close()
         executor.shutdown(timeout_sec=0.2)
         rclpy.try_shutdown()

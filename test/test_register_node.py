@@ -168,6 +168,23 @@ def test_whoever_waits_for_a_calibration_is_answered_when_the_node_is_taken_apar
         assert robot.ask_state(Transition.TRANSITION_CONFIGURE) and process.poll() is None
 
 
+def test_whoever_waits_for_a_calibration_is_answered_when_the_process_is_told_to_end(sample: Sample,
+                                                                                     prior: np.ndarray) -> None:
+    network = own_network()
+    with running_node("robot", network) as (node, spin_until), \
+            registering(network, autostart="true", mode="manual") as process:
+        robot = Sensors(node, spin_until, sample)
+        robot.tell_prior(prior)
+        assert robot.sending_until(lambda: robot.says("call ~/calibrate")), robot.said
+        client = node.create_client(Trigger, "/register_node/calibrate")
+        assert spin_until(client.service_is_ready)
+        waiting = [client.call_async(Trigger.Request()) for _ in range(4)]
+        spin_until(lambda: False, 0.3)
+        process.send_signal(signal.SIGTERM)
+        assert spin_until(lambda: all(each.done() for each in waiting)), "nobody answered"
+        assert process.wait(10) == 0
+
+
 def test_a_node_that_cannot_be_configured_says_so_and_waits(sample: Sample) -> None:
     network = own_network()
     with running_node("robot", network) as (node, spin_until), \
