@@ -27,6 +27,8 @@ def why_passed_over(settings: Settings, buffer: Buffer, lidar_frame: str, stamp:
         return ""
     try:
         end = _newest(buffer, fixed, lidar_frame, stamp)
+        if end <= SPAN_NS:  # there is no time before 0, and that of 0 means the newest
+            return ""
         before, after = (buffer.lookup_transform(fixed, lidar_frame, Time(nanoseconds=at))
                          for at in (end - SPAN_NS, end))
     except TransformException:

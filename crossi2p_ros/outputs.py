@@ -68,7 +68,9 @@ class Outputs:
             self.tf.publish(outcome)
 
     def catch_up(self) -> None:
-        """Draw the last outcome for those who have begun to listen since."""
+        """Draw the last outcome for those who have begun to listen since; take TF back where it is not wanted now."""
+        if self._settings().tf_publish == "none":
+            self.tf.withdraw()
         for publisher, draw in self._pictures:
             last = self._last  # another thread may forget it meanwhile
             if last is not None and publisher in self._undrawn and publisher.get_subscription_count():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
@@ -35,8 +36,8 @@ def urdf_joint(outcome: Outcome) -> str:
     """A fixed joint from the LiDAR to the camera's optical frame."""
     T = se3.inverse(outcome.registration.T_cam_lidar)
     joint = f"{outcome.lidar_frame}_to_{outcome.camera_frame}".replace("/", "_")
-    return (f'<joint name="{joint}" type="fixed">\n  <parent link="{outcome.lidar_frame}"/>\n'
-            f'  <child link="{outcome.camera_frame}"/>\n'
+    return (f'<joint name={quoteattr(joint)} type="fixed">\n  <parent link={quoteattr(outcome.lidar_frame)}/>\n'
+            f'  <child link={quoteattr(outcome.camera_frame)}/>\n'
             f'  <origin xyz="{_line(T[:3, 3])}" rpy="{_line(euler_from_matrix(T))}"/>\n</joint>\n')
 
 

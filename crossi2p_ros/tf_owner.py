@@ -65,6 +65,12 @@ class TransformOwner:
                 self._broadcaster = StaticTransformBroadcaster(self._node)
             self._broadcaster.sendTransform(message)
 
+    def withdraw(self) -> None:
+        """Take the link out of the tree, for those who come later, until the next one is published."""
+        with self._lock:
+            self.problem = ""
+            self._withdraw()
+
     def close(self) -> None:
         """Take the link out of the tree, for those who come later."""
         for ear in self._ears:

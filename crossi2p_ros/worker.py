@@ -78,14 +78,16 @@ class Worker:
         _tell(answers, "the node was deactivated")
 
     def stop(self) -> bool:
-        """End the thread; returns whether it has ended, for a registration under way cannot be broken off."""
+        """End the thread; returns whether it has ended, and those before it, for a registration under way cannot be
+        broken off."""
         self.deactivate()
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
         if self._thread.ident is not None:
             self._thread.join(JOIN_S)
-        return not self._thread.is_alive()
+        former = self._former  # its thread may let go of it meanwhile
+        return not self._thread.is_alive() and (former is None or former.stop())
 
     def offer(self, pair: Pair) -> None:
         """Put a pair into the window; the oldest that no longer fits goes."""
@@ -251,7 +253,7 @@ class Worker:
         try:
             self._registration.warm_up()
         finally:
-            self._ledger.warm = True  # what comes of real pairs must be seen, even if this failed
+            self._ledger.warm |= not self._stopped  # what comes of real pairs must be seen, even if this failed
 
 
 def _tell(answers: list[Answer], what: Outcome | str) -> None:

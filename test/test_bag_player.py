@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,19 @@ def test_a_loop_jumps_back_or_goes_on_and_ends_by_a_signal(bag: Path, onward: bo
     assert (min(np.diff(ear.times)) >= 0) == onward
     moving = [nanoseconds(message.transforms[0].header.stamp) for message in ear.messages("/tf")]
     assert moving[len(SAMPLES)] - moving[0] == lap
+
+
+def test_a_clock_that_begins_at_zero_goes_round(tmp_path: Path) -> None:
+    with RawBag(tmp_path / "early") as early:
+        for k, each in enumerate(SAMPLES):
+            early.cloud(replace(each, stamp_cloud=0.01 + 0.1 * k), CLOUDS)
+    network = own_network()
+    with running_node("listener", network) as (node, spin_until):
+        ear = Ear(node, {CLOUDS: PointCloud2})
+        with playing(network, tmp_path / "early", "--clock", "--loop", *WAIT) as process:
+            assert spin_until(lambda: len(ear.of(CLOUDS)) >= 2 * len(SAMPLES), 30), words_of(process)
+            process.send_signal(signal.SIGINT)
+            assert "stopped" in words_of(process)
 
 
 def test_a_late_start_leaves_out_what_was_but_not_what_holds(bag: Path) -> None:

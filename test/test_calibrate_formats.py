@@ -53,6 +53,15 @@ def test_the_static_transform_is_the_same_pose() -> None:
     assert (given["--frame-id"], given["--child-frame-id"]) == ("lidar", "camera")
 
 
+def test_names_of_frames_are_quoted() -> None:
+    lidar, camera = 'a "<&', "cam; rm -r $HOME"
+    joint = ElementTree.fromstring(formats.urdf_joint(TRUTH, lidar, camera))
+    parent, child = joint.find("parent"), joint.find("child")
+    assert parent is not None and child is not None
+    assert (parent.get("link"), child.get("link")) == (lidar, camera)
+    assert shlex.split(formats.static_transform(TRUTH, lidar, camera))[-3::2] == [lidar, camera]
+
+
 def test_autoware_has_the_optical_frame_and_the_link_that_looks_along_x() -> None:
     frames = yaml.safe_load(formats.autoware(TRUTH, "velodyne", "camera0/camera_optical"))["velodyne"]
     poses = {name: from_rpy([six[k] for k in ("x", "y", "z")], [six[k] for k in ("roll", "pitch", "yaw")])

@@ -6,9 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
@@ -17,8 +20,11 @@ pytest.importorskip("tf2_msgs.msg", reason="needs tf2_msgs: python -m crossi2p_r
 import rclpy
 from registering import ROOT, Sensors, registering
 from ros_here import own_network, running_node
+from test_ros_worker import PATIENCE_S, Bench, bench, pair_of, waited
 
 from crossi2p_core.datasets import open_source
+from crossi2p_core.errors import InputError
+from crossi2p_core.registrar import Registrar
 from crossi2p_ros.lifecycle import RegisterNode
 
 TORCH = "libtorch_cpu"  # takes long to import
@@ -63,3 +69,36 @@ def test_a_signal_while_it_starts_ends_it_in_silence() -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert (process.returncode, said) == (0, "")
+
+
+def test_a_device_is_one_worker_s_however_often_the_node_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = open_source("synthetic:street?seed=1&frames=1")[0]
+    held, begun, together = threading.Event(), threading.Event(), []
+
+    def register(*_: Any) -> None:
+        together.append(begun.is_set() and not held.is_set())
+        begun.set()
+        held.wait(PATIENCE_S)
+        raise InputError("it is over")
+
+    registrar = Registrar(device="cpu", weights="none")
+    monkeypatch.setattr(registrar, "register", lambda *_: None)  # as it warms up
+    monkeypatch.setattr(registrar, "register_joint", register)
+    with bench(np.eye(4), registrar) as first:
+        first.worker.offer(pair_of(sample, 1))
+        assert begun.wait(PATIENCE_S) and not first.worker.stop()
+        ending, benches = first.worker, []
+        for _ in range(2):
+            made = Bench(first.settings, registrar=registrar)
+            made.reference.accept(np.eye(4), "lidar", "camera")
+            made.worker.start(after=ending)
+            made.worker.activate()
+            made.worker.offer(pair_of(sample, 1))
+            benches.append(made)
+            if len(benches) < 2:
+                assert not made.worker.stop(), "the one before it is still at work"
+                ending = made.worker
+        threading.Event().wait(1.0)
+        held.set()
+        assert waited(lambda: len(together) == 2) and not any(together)
+        assert benches[1].worker.stop()

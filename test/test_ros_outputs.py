@@ -140,6 +140,15 @@ def test_by_tf_publish_single_answers_move_the_link_or_only_the_reference_does(p
         assert len(sent) == {"ok": 3, "in_use": 2, "none": 0}[publish]
 
 
+def test_tf_is_taken_back_once_it_is_not_wanted(seen: Outcome) -> None:
+    with stage() as made:
+        made.outputs.publish(seen)
+        assert made.outputs.tf._broadcaster is not None
+        made.outputs._settings = lambda: Settings(tf_publish="none")
+        made.outputs.catch_up()
+        assert made.outputs.tf._broadcaster is None
+
+
 def test_nothing_is_drawn_while_nobody_looks() -> None:
     broken = outcome()
     object.__setattr__(broken.sample, "image", None)  # whoever draws this fails

@@ -93,3 +93,7 @@ def test_a_pair_taken_in_a_fast_turn_is_passed_over(turn: float, speed: float, w
     said = why_passed_over(settings, buffer, "lidar", late)  # the newest scan is often ahead of the tree
     assert (words in said) if words else not said
     assert not why_passed_over(settings, buffer, "lidar", too_late)
+    for tenth in range(2):  # a recording that begins at zero
+        T = se3.make(np.eye(3), np.array([tenth, 0, 0]))
+        buffer.set_transform(MAKE.transform(T, 10**6 + tenth * SECOND // 20, "odom", "early"), "test")
+    assert not why_passed_over(settings, buffer, "early", SECOND // 20)

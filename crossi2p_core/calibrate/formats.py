@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 import yaml
@@ -55,7 +57,8 @@ def urdf_joint(T_cam_lidar: Array, lidar_frame: str, camera_frame: str) -> str:
     T = se3.inverse(np.asarray(T_cam_lidar))
     xyz, rpy = (" ".join(repr(float(value)) for value in part) for part in (T[:3, 3], roll_pitch_yaw(T[:3, :3])))
     name = f"{lidar_frame}_to_{camera_frame}".replace("/", "_")
-    return (f'<joint name="{name}" type="fixed">\n  <parent link="{lidar_frame}"/>\n  <child link="{camera_frame}"/>\n'
+    return (f'<joint name={quoteattr(name)} type="fixed">\n  <parent link={quoteattr(lidar_frame)}/>\n'
+            f'  <child link={quoteattr(camera_frame)}/>\n'
             f'  <origin xyz="{xyz}" rpy="{rpy}"/>\n</joint>\n')
 
 
@@ -65,8 +68,8 @@ def static_transform(T_cam_lidar: Array, lidar_frame: str, camera_frame: str) ->
     values = [*T[:3, 3].tolist(), *quaternion.xyzw_from_rotation(T[:3, :3]).tolist()]
     numbers = " ".join(f"--{name} {value!r}" for name, value in zip(
         ("x", "y", "z", "qx", "qy", "qz", "qw"), values, strict=True))
-    return (f"ros2 run tf2_ros static_transform_publisher {numbers} --frame-id {lidar_frame} "
-            f"--child-frame-id {camera_frame}\n")
+    return (f"ros2 run tf2_ros static_transform_publisher {numbers} --frame-id {quote(lidar_frame)} "
+            f"--child-frame-id {quote(camera_frame)}\n")
 
 
 def roll_pitch_yaw(R: Array) -> tuple[float, float, float]:

@@ -118,4 +118,5 @@ class Player:
             return
         period = 1 / self._options.clock_hz
         self._next_tick = max(self._next_tick + period, time.monotonic())
-        self._clock.publish(Clock(clock=Time(nanoseconds=self._pace.now() - self._back).to_msg()))
+        now = max(self._pace.now() - self._back, 0)  # between laps it is before the first message, but no time before 0
+        self._clock.publish(Clock(clock=Time(nanoseconds=now).to_msg()))
