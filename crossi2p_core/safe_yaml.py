@@ -57,8 +57,9 @@ def parse_yaml(text: str, where: str) -> Any:
         raise InputError(f"{where} is not valid YAML{_place(error)}: {_problem(error)}") from error
     except InputError:
         raise
-    except (ValueError, OverflowError) as error:  # a date or number that cannot exist, such as 2024-13-45
-        raise InputError(f"{where} holds a value that cannot be read: {error}") from error
+    except (ValueError, OverflowError, LookupError, TypeError, AttributeError) as error:
+        # a date or number that cannot exist, such as 2024-13-45, or a tag that does not fit, such as !!bool maybe
+        raise InputError(f"{where} holds a value that cannot be read: {error!r}") from error
 
 
 def _parse_json(text: str, where: str) -> Any:

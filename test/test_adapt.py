@@ -103,6 +103,19 @@ def test_what_is_done_is_not_done_again(adapted: Path, drive: Path, weights: Pat
     assert second["reason"] == "of another run" and "round_2" in second["weights"]
 
 
+def test_what_another_drive_or_start_has_led_to_is_not_handed_on(adapted: Path, drive: Path, weights: Path,
+                                                                  settings: Path, tmp_path: Path) -> None:
+    assert crossi2p("synth", tmp_path / "other", "--frames", 4, "--seed", 2).code == 0
+    usual = ("--weights", weights, "--out", adapted, "--config", settings, "--device", "cpu")
+    before = (adapted / "extrinsic.yaml").read_bytes()
+    for source, start, name in ((tmp_path / "other", ("--perturb", "1,10", "--seed", 2), "drive"),
+                                (drive, ("--perturb", "1,10", "--seed", 3), "start"),
+                                (drive, ("--perturb", "1,10", "--seed", 2, "--frames", "0:3"), "frames")):
+        outcome = crossi2p("adapt", source, *usual, *start)
+        assert outcome.code == 2 and "another adaptation" in outcome.err and name in outcome.err
+    assert (adapted / "extrinsic.yaml").read_bytes() == before
+
+
 def test_one_rig_of_several_is_taught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A frame of one rig comes first, two of another follow: what is learned holds for the two alone."""
     for name, frames in (("a", 1), ("b", 2)):

@@ -169,6 +169,24 @@ def test_a_cloud_without_a_usable_point_is_refused(tmp_path: Path, table: np.nda
         read_cloud(tmp_path / "cloud.npy")
 
 
+def test_records_have_their_fields_in_any_case(tmp_path: Path) -> None:
+    table = np.zeros(3, dtype=[("X", "<f4"), ("Y", "<f4"), ("Z", "<f4"), ("Intensity", "<f4")])
+    for name, value in (("X", 1.0), ("Y", 2.0), ("Z", 3.0), ("Intensity", 0.5)):
+        table[name] = value
+    np.save(tmp_path / "cloud.npy", table)
+    cloud = read_cloud(tmp_path / "cloud.npy")
+    assert np.array_equal(cloud.xyz, [[1.0, 2.0, 3.0]] * 3) and cloud.intensity is not None
+
+
+@pytest.mark.parametrize("table", [
+    np.zeros(3, dtype=[("a", "<f4"), ("b", "<f4")]), np.zeros((), dtype=[("x", "<f4"), ("y", "<f4"), ("z", "<f4")]),
+    np.zeros(3, dtype=[("x", "<f4", (2,)), ("y", "<f4"), ("z", "<f4")])], ids=["no x", "one record", "subarray"])
+def test_records_that_are_no_points_are_refused(tmp_path: Path, table: np.ndarray) -> None:
+    np.save(tmp_path / "cloud.npy", table)
+    with pytest.raises(InputError, match=r"cloud\.npy"):
+        read_cloud(tmp_path / "cloud.npy")
+
+
 def test_pickled_arrays_are_not_opened(tmp_path: Path) -> None:
     np.save(tmp_path / "cloud.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match="plain numbers"):

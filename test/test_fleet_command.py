@@ -159,6 +159,29 @@ def test_another_recording_at_the_same_path_is_another_vehicle(tmp_path: Path, m
     assert len(asked) == 2
 
 
+def test_a_recording_is_watched_and_made_whole_with_options_in_its_address(tmp_path: Path,
+                                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bag").mkdir()
+    (tmp_path / "bag" / "bag.mcap").write_text("one drive")
+    rig = fleet._from_anywhere(Rig("./bag?slop=0.1"))
+    assert rig.source == f"{tmp_path / 'bag'}?slop=0.1"
+    before = fleet._digest(rig)
+    (tmp_path / "bag" / "bag.mcap").write_text("another drive")
+    assert fleet._digest(rig) != before
+
+
+def test_vehicles_of_before_stay_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"name": "", "status": "ok", "reason": "of a test"}
+    monkeypatch.setattr(fleet, "calibrate_rig", lambda rig: {"cameras": [answer]})
+    for names in (("a", "b"), ("c",), ("b",)):
+        calibrate_fleet([Rig(str(tmp_path / name)) for name in names], tmp_path / "out")
+    told = json.loads((tmp_path / "out" / "fleet.json").read_text())
+    assert sorted(row["vehicle"] for row in told) == ["a", "b", "c"] and told[0]["vehicle"] == "b"
+    with (tmp_path / "out" / "fleet.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 3
+
+
 def test_relative_paths_are_made_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "drive").mkdir()
     (tmp_path / "settings.yaml").write_text(SETTINGS)

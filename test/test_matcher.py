@@ -28,7 +28,7 @@ from crossi2p_core.model.config import NetworkConfig
 from crossi2p_core.preference import better_of
 from crossi2p_core.registrar import Registrar
 from crossi2p_core.safe_yaml import parse_yaml
-from crossi2p_core.types import Prior, Registration, Sample
+from crossi2p_core.types import Camera, Prior, Registration, Sample
 
 BEHIND = se3.make(np.diag([-1.0, 1.0, -1.0]), np.zeros(3))  # looks the other way
 
@@ -54,6 +54,14 @@ def test_an_estimate_is_a_pose_within_the_prior(weights: Path, sample: Sample) -
     held = matcher.estimate(sample, prior)
     assert se3.rotation_error_deg(held.T_cam_lidar, prior.T_cam_lidar) < 3.1
     np.testing.assert_array_equal(matcher.estimate(sample, prior).T_cam_lidar, held.T_cam_lidar)
+
+
+@pytest.mark.parametrize("size", [(1280, 64), (80, 480), (640, 8)])
+def test_a_strip_of_an_image_has_a_pose(weights: Path, sample: Sample, size: tuple[int, int]) -> None:
+    width, height = size
+    camera = Camera(np.array([[400.0, 0, width / 2], [0, 400, height / 2], [0, 0, 1]]), width, height)
+    strip = replace(sample, camera=camera, image=np.full((height, width, 3), 90, np.uint8))
+    se3.check_transform(Matcher(weights).estimate(strip).T_cam_lidar, "the estimate")
 
 
 def test_an_estimate_tells_how_likely_any_pose_is(weights: Path, sample: Sample) -> None:
@@ -140,8 +148,9 @@ def test_a_lost_frame_is_a_failed_record_beside_the_others(weights: Path, sample
     registrar = Registrar(device="cpu", weights=weights)
     whole, thin = _register_each(OneThin(sample), [0, 1], starts, registrar, tmp_path)  # type: ignore[arg-type]
     assert whole["T_cam_lidar"] is not None and "thin" in thin["reason"]
-    assert thin["status"] == "failed" and thin["T_cam_lidar"] is None and thin["error_deg"] is None
+    assert thin["status"] == "failed" and thin["T_cam_lidar"] is None and plain(thin)["error_deg"] is None
     report = {"frames": [whole, thin], "summary": summarize([whole, thin])}
+    assert report["summary"]["error_deg_p90"] == np.inf  # no answer is no better than any
     json.dumps(plain(report), allow_nan=False)
     assert exit_code(report["summary"]) == 1 and "thin" in report_in_words(plain(report), tmp_path)
 

@@ -142,6 +142,7 @@ def test_a_resized_image_gets_resized_intrinsics_and_another_shape_is_refused():
     ({"k": [0.0] * 9}, False, "not calibrated.*K is all zeros"),
     ({"p": [0.0] * 12}, True, "not calibrated.*P is all zeros"),
     ({"distortion_model": "mystery"}, False, "mystery"),
+    ({"p": [400.0, 0, 320, -48, 0, 400, 240, 0, 0, 0, 1, 0]}, True, "fourth column .* second one of a stereo pair"),
     ({"k": [float("nan"), *info().k[1:]]}, False, "bag"),
     ({"binning_x": 641}, False, "binning by 641 x 1 leaves nothing of 640x480 pixels"),
 ])

@@ -157,6 +157,10 @@ def test_what_cannot_be_used_is_named_with_its_sample() -> None:
     near = replace(sample, cloud=PointCloud.from_arrays(sample.cloud.xyz / 100))
     with pytest.raises(InputError, match="made up: a cloud with 0 usable points is too small for the network"):
         make_batch(near, CONFIG)
+    K = np.array([[0.006, 0, 0.003], [0, 0.006, 0.002], [0, 0, 1]])
+    metres = Camera(K, 640, 480, "plumb_bob", np.array([0.1, 0, 0, 0, 0]))
+    with pytest.raises(InputError, match=r"made up: .* are they in pixels"):
+        make_batch(replace(sample, camera=metres, image=np.zeros((480, 640, 3), np.uint8)), CONFIG)
     with pytest.raises(InputError, match="made up: T_cam_lidar"):
         make_batch(sample, CONFIG, np.full((4, 4), np.nan))
 

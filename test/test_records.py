@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crossi2p_core.commands.records import exit_code, is_worse, make_record, plain, summarize
+from crossi2p_core.commands.records import exit_code, is_worse, lost_record, make_record, plain, summarize
 from crossi2p_core.commands.words import report_in_words
 from crossi2p_core.geometry import se3
 from crossi2p_core.types import Registration
@@ -39,6 +39,16 @@ def test_errors_are_in_degrees_and_centimetres() -> None:
     assert one["error_deg"] == pytest.approx(0.25)
     assert one["error_cm"] == pytest.approx(3.0)
     assert one["peak_memory_mb"] > 10
+
+
+def test_frames_without_an_answer_make_no_figure_better() -> None:
+    good, lost = record(off_by(0.1, 1.0)), lost_record("lost", "no place fits", 1.0, TRUTH)
+    for records, median, p90 in (([good] * 9 + [lost] * 2, 0.1, None), ([good] * 2 + [lost] * 9, None, None),
+                                 ([good, lost_record("unjudged", "no place fits", 1.0, None)], 0.1, 0.1)):
+        report = plain({"frames": records, "summary": summarize(records)})
+        found = [report["summary"][f"error_deg_{name}"] for name in ("median", "p90")]
+        assert found == [None if each is None else pytest.approx(each) for each in (median, p90)]
+        assert "no answer" in report_in_words(report, None)
 
 
 def test_what_nobody_knows_is_null_in_valid_json() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,12 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     assert torch.equal(found.weights["a.weight"], checkpoint().weights["a.weight"])
     assert torch.equal(found.training["model.x"], torch.ones(3))
     assert load(path.with_suffix(".safetensors"), training=False).training == {}
+
+
+def test_a_run_of_thousands_of_sources_is_read_again(tmp_path: Path) -> None:
+    sources = [{"path": f"recordings/drive_{number:05d}", "weight": 1.0} for number in range(20_000)]
+    path = save(tmp_path, replace(checkpoint(), config={"sources": sources}), keep=1)
+    assert path.stat().st_size > 1e6 and load(path).config["sources"] == sources
 
 
 def test_the_last_ones_and_the_best_are_kept(tmp_path: Path) -> None:

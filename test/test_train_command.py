@@ -122,6 +122,7 @@ def test_a_preset_is_changed_key_by_key(tmp_path: Path) -> None:
     (["weights=/nowhere.json"], ["/nowhere.json is not a file"]),
     (["image_weights=/nowhere.pth"], ["there is no file of weights at /nowhere.pth"]),
     (["--resume"], ["no checkpoint to go on from"]), (["--device", "gpu"], ["there is no device 'gpu'"]),
+    (["--device", "mps"], ["nothing is trained on the device 'mps'"]),
 ])
 def test_what_cannot_be_meant_is_refused_in_one_sentence(settings: Path, changes: list[str], words: list[str]) -> None:
     assert_refused(crossi2p("train", settings, *changes), *words)

@@ -18,6 +18,7 @@ from toy_training import ToyExamples, ToyTask, toy_config, toy_model
 
 from crossi2p_core.errors import InputError
 from crossi2p_core.train import checkpoint
+from crossi2p_core.train.ema import AveragedModel
 from crossi2p_core.train.schedule import ema_decay, learning_rate
 from crossi2p_core.train.task import Terms
 from crossi2p_core.train.trainer import Outcome, Trainer
@@ -88,6 +89,19 @@ def test_a_batch_that_is_not_finite_is_skipped_and_told(tmp_path: Path) -> None:
     notes = [line["note"] for line in log_of(tmp_path) if "not finite" in line.get("note", "")]
     assert len(notes) == 2
     assert log_of(tmp_path)[1]["loss.alignment"] is None
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_running_statistics_of_a_bad_step_are_taken_back(decay: float) -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+    average = AveragedModel(model, decay)
+    model(torch.randn(8, 3))
+    average.update(model, 0)
+    good = [buffer.clone() for buffer in model.buffers()]
+    model(torch.full((8, 3), torch.nan))
+    assert not all(torch.isfinite(buffer).all() for buffer in model.buffers())
+    average.restore_buffers(model)
+    assert all(map(torch.equal, good, model.buffers())) and all(map(torch.equal, good, average.module.buffers()))
 
 
 def test_losses_that_stay_nan_end_the_run_in_words(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,17 @@ from ..errors import InputError
 from ..geometry import se3
 from ..geometry.pose_covariance import SAME
 from ..registrar import Registrar
+from ..safe_yaml import read_json
 from ..train import checkpoint
 from ..train.assemble import assemble
 from ..train.config import SourceConfig, TrainConfig
 from ..train.distributed import World
 from ..types import Prior
+from ..weights import find_weights
 from .config import AdaptConfig
 
 Say = Callable[[str], None]
+ASKED, LARGEST = "asked.json", 16 * 1024 * 1024  # in the folder of the rounds, and bytes
 
 
 class Stopped(Exception):
@@ -62,9 +66,10 @@ def adapt(read: Read, learn_from: SourceConfig, prior: Prior | None, weights: Pa
 
     read: frames of one rig. learn_from: all of its frames, as a training run names them. prior: where the camera is
     about; None: nobody knows. Ends before `config.rounds` where the answer stands still. Raises InputError
-    where no round can agree on an extrinsic, and Stopped.
+    where no round can agree on an extrinsic, or where `out` is of another drive or other settings, and Stopped.
     """
     checkpoint.load(weights, training=False)  # what cannot be read is said before anything is begun
+    _claim(out, _asked(read, learn_from, prior, weights, config))
     rounds = list[Round]()
     for number in range(1, config.rounds + 1):
         folder = out / f"round_{number}"
@@ -87,6 +92,35 @@ def adapt(read: Read, learn_from: SourceConfig, prior: Prior | None, weights: Pa
         weights = found
         rounds.append(Round(number, extrinsic, weights, moved))
     return rounds
+
+
+def _asked(read: Read, learn_from: SourceConfig, prior: Prior | None, weights: Path,
+           config: AdaptConfig) -> dict[str, Any]:
+    """What the rounds rest on, in plain values, wherever the drive lies by now."""
+    settings = {name: value for name, value in asdict(config).items() if name not in ("rounds", "workers")}
+    start = None if prior is None else [np.asarray(prior.T_cam_lidar).tolist(), prior.max_deg, prior.max_m]
+    first, network = read.samples[0], (find_weights(weights) or weights).with_suffix(".safetensors")
+    return {"frames": [learn_from.frames, *(sample.name for sample in read.samples)], "camera": learn_from.camera,
+            "drive": _digest(first.image.tobytes(), first.cloud.xyz.tobytes()), "start": start,
+            "weights": _digest(network.read_bytes()), "settings": settings}
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+
+
+def _claim(out: Path, asked: dict[str, Any]) -> None:
+    """Write what is asked into a folder that holds no answer yet. Raises InputError where it holds those to something
+    else: they would be handed on as the answer."""
+    file, plain = out / ASKED, json.loads(json.dumps(asked))
+    if not file.exists() or not (out / "round_1" / "extrinsic.yaml").exists():
+        atomic.write_text(file, json.dumps(asked, indent=1))
+        return
+    before = read_json(file, LARGEST)
+    if before != plain:
+        others = [name for name in plain if not isinstance(before, dict) or before.get(name) != plain[name]]
+        raise InputError(f"{out} holds the rounds of another adaptation (see {file}: {', '.join(others)}); choose "
+                         "another --out, or remove it")
 
 
 def _calibrated(read: Read, recording: str, prior: Prior | None, weights: Path, file: Path, world: World,

@@ -11,13 +11,14 @@ import io
 import json
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from .. import atomic
+from ..datasets.detect import recording_of
 from ..errors import InputError
 from .processes import each_by_itself
 from .records import plain
@@ -40,6 +41,7 @@ def calibrate_fleet(rigs: Sequence[Rig], out: Path, jobs: int = 1, ray: str | No
     # 1. a folder for each, and what is done already
     read_options(rigs[0])  # what is wrong for all of them is no row
     fleet = _in_folders(rigs, out.absolute())
+    others = _others(out, fleet)
     done = {name: rows for name, rig in fleet.items() if (rows := _kept(rig)) is not None}
     todo = {name: rig for name, rig in fleet.items() if name not in done}
     if done:
@@ -51,10 +53,10 @@ def calibrate_fleet(rigs: Sequence[Rig], out: Path, jobs: int = 1, ray: str | No
     for name, rows in work(todo):
         done[name] = rows
         print(f"{len(done)} of {len(fleet)}: {name}: {rows[0]['status']}", file=sys.stderr)
-        _write(out, [row for vehicle in fleet for row in done.get(vehicle, [])])
+        _write(out, [row for vehicle in fleet for row in done.get(vehicle, [])], others)
     # 3. all of them
     rows = [row for vehicle in fleet for row in done[vehicle]]
-    _write(out, rows)
+    _write(out, rows, others)
     return rows
 
 
@@ -91,9 +93,13 @@ def _in_folders(rigs: Sequence[Rig], out: Path) -> dict[str, Rig]:
 
 def _from_anywhere(rig: Rig) -> Rig:
     """With whole paths: a process elsewhere has another working folder."""
-    named = {key: getattr(rig, key) for key in ("source", "config", "weights", "out")}
+    named = {key: getattr(rig, key) for key in ("config", "weights", "out")}
     whole: dict[str, Any] = {key: str(Path(text).absolute()) for key, text in named.items()
                              if text is not None and (key == "out" or Path(text).exists())}
+    recording = recording_of(rig.source)
+    if recording.exists():
+        options = "" if recording == Path(rig.source) else "?" + rig.source.rpartition("?")[2]
+        whole["source"] = f"{recording.absolute()}{options}"
     inits = None if rig.init is None else ",".join(str(file.absolute()) for file in _inits(rig))
     return replace(rig, init=inits, **whole)
 
@@ -166,7 +172,7 @@ def _digest(rig: Rig) -> str:
     asked = asdict(rig) | {"config": _content(rig.config)}
     asked["init"] = [_content(str(file)) for file in _inits(rig)]
     asked["networks"] = [None if file is None else _content(str(file)) for file in networks(rig.weights)]
-    asked["recorded"] = _stamps(Path(rig.source))
+    asked["recorded"] = _stamps(recording_of(rig.source))
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
@@ -189,9 +195,18 @@ def _stamps(recording: Path) -> list[tuple[str, int, int]]:
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
-def _write(out: Path, rows: Sequence[Row]) -> None:
-    """fleet.csv and fleet.json."""
-    text = io.StringIO()
+def _others(out: Path, fleet: Iterable[str]) -> list[Row]:
+    """Rows of vehicles that stand in `fleet.json` from before, and are none of the fleet."""
+    try:
+        return [{name: row[name] for name in COLUMNS} for row in json.loads((out / "fleet.json").read_text())
+                if row["vehicle"] not in fleet]
+    except (OSError, ValueError, LookupError, TypeError):  # there is none, or nobody can read it
+        return []
+
+
+def _write(out: Path, rows: Sequence[Row], others: Sequence[Row]) -> None:
+    """fleet.csv and fleet.json: what was asked, and then what was there."""
+    rows, text = [*rows, *others], io.StringIO()
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
     writer.writerows(rows)

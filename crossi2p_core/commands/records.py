@@ -48,17 +48,19 @@ def make_record(name: str, start: np.ndarray | None, result: Registration, truth
     }
 
 
-def lost_record(name: str, reason: str, seconds: float) -> dict[str, Any]:
-    """Of a frame that has no answer at all, not even a start to hand on: unknown numbers are None."""
+def lost_record(name: str, reason: str, seconds: float, truth: np.ndarray | None) -> dict[str, Any]:
+    """Of a frame that has no answer at all, not even a start to hand on: unknown numbers are None. Where the truth is
+    known, errors are infinite: no answer is no better than any."""
     nowhere = Registration(np.full((4, 4), np.nan), np.full((6, 6), np.nan), "failed", reason)
-    return make_record(name, None, nowhere, None, seconds) | {"T_cam_lidar": None}
+    errors = {} if truth is None else {"error_deg": math.inf, "error_cm": math.inf}
+    return make_record(name, None, nowhere, None, seconds) | {"T_cam_lidar": None} | errors
 
 
 def summarize(records: list[dict[str, Any]]) -> dict[str, Any]:
     """Counts by status, medians and 90th percentiles of the errors, share of runs made worse, seconds.
 
     Percentiles and share_worse are over all records whose truth is known, failed ones included, and None where there
-    are none. share_worse: of those for which `is_worse` holds.
+    are none; a percentile is infinite where so many have no answer. share_worse: of those for which `is_worse` holds.
     """
     count = {status: sum(r["status"] == status for r in records) for status in ("ok", "uncertain", "failed")}
     judged = [r for r in records if r["error_deg"] is not None]
@@ -116,7 +118,9 @@ def _errors(T: np.ndarray | None, truth: np.ndarray | None, prefix: str) -> dict
 
 
 def _percentile(values: list[float], percent: float) -> float | None:
-    return float(np.percentile(values, percent)) if values else None
+    if not values:
+        return None
+    return float(np.percentile(values, percent, method="higher" if math.inf in values else "linear"))
 
 
 def _peak_memory_mb() -> float:

@@ -101,7 +101,7 @@ def _register_one(sample: Sample, prior: Prior | None, registrar: Registrar, fol
     except InputError as error:
         if prior is not None:
             raise
-        return lost_record(sample.name, str(error), time.perf_counter() - begin)
+        return lost_record(sample.name, str(error), time.perf_counter() - begin, sample.T_cam_lidar)
     seconds = time.perf_counter() - begin
     start = None if prior is None else prior.T_cam_lidar
     record = make_record(sample.name, start, result, sample.T_cam_lidar, seconds)
@@ -128,7 +128,8 @@ def _register_jointly(source: Source, chosen: list[int], starts: Starts, registr
     except InputError as error:
         if prior is not None:
             raise
-        return [lost_record("joint", str(error), time.perf_counter() - begin) | together]
+        lost = lost_record("joint", str(error), time.perf_counter() - begin, samples[0].T_cam_lidar)
+        return [lost | together]
     seconds = time.perf_counter() - begin
     start = None if prior is None else prior.T_cam_lidar
     record = make_record("joint", start, result, samples[0].T_cam_lidar, seconds)

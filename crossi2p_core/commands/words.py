@@ -25,13 +25,15 @@ def report_in_words(report: dict[str, Any], out: Path | None) -> str:
 
 
 def error_in_words(record: dict[str, Any], which: str = "") -> str:
-    """`0.12 deg, 1.9 cm`, or that the truth is unknown, or that there was no start.
+    """`0.12 deg, 1.9 cm`, or that the truth is unknown, or that there was no start, or no answer.
 
     which: `init_` for the error of the start.
     """
     degrees, centimetres = record[f"{which}error_deg"], record[f"{which}error_cm"]
     if which == "init_" and record.get("from_scratch"):
         return "from scratch"
+    if degrees is None and record.get("T_cam_lidar", record) is None:
+        return "no answer"
     return "truth unknown" if degrees is None else f"{degrees:.2f} deg, {centimetres:.1f} cm"
 
 
@@ -43,7 +45,9 @@ def _line(record: dict[str, Any], width: int) -> str:
 
 
 def _medians(label: str, which: str, summary: dict[str, Any]) -> str:
-    """Median and 90th percentile of the errors at the start (`init_`) or at the end."""
-    median, p90 = ({f"{which}error_{unit}": summary[f"{which}error_{unit}_{name}"] for unit in ("deg", "cm")}
-                   for name in ("median", "p90"))
-    return f"{label}: median {error_in_words(median, which)}; 90th percentile {error_in_words(p90, which)}"
+    """Median and 90th percentile of the errors at the start (`init_`) or at the end; None where so many have none."""
+    degrees, centimetres = ([summary[f"{which}error_{unit}_{name}"] for name in ("median", "p90")]
+                            for unit in ("deg", "cm"))
+    median, p90 = ("no answer" if deg is None else f"{deg:.2f} deg, {cm:.1f} cm"
+                   for deg, cm in zip(degrees, centimetres, strict=True))
+    return f"{label}: median {median}; 90th percentile {p90}"

@@ -100,14 +100,18 @@ def _read_numpy(path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
     if key is None:
         raise InputError(f"the cloud {path} has no array xyz or points (it has {', '.join(arrays) or 'none'})")
     columns = _table_columns(arrays.pop(key), path, fields)
-    size = len(columns["x"])
+    size = len(next(iter(columns.values())))
     return columns | {name: values for name, values in arrays.items() if values.shape == (size,)}
 
 
 def _table_columns(table: np.ndarray, path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
     """Columns of a structured (N,) array or of an (N, F) table in the order of `fields`."""
     if table.dtype.names:
-        return {name: table[name] for name in table.dtype.names}
+        columns = {name.lower(): table[name] for name in table.dtype.names}
+        if any(values.ndim != 1 for values in columns.values()):
+            raise InputError(f"the cloud {path} needs an array of records, a number in each field; this one is "
+                             f"{table.shape} of {table.dtype}")
+        return columns
     if table.ndim != 2 or table.shape[1] < 3:
         raise InputError(f"the cloud {path} needs an (N, 3) or wider array of x, y, z, ...; this one is {table.shape}")
     return {name: table[:, k] for k, name in enumerate(fields[:table.shape[1]])}

@@ -60,16 +60,22 @@ def open_source(path: str | Path, camera: str | None = None, **options: Any) -> 
     return source
 
 
+def recording_of(address: str) -> Path:
+    """Where a recording lies, without the options that may follow its path."""
+    path, mark, _ = address.rpartition("?")
+    return Path(path if mark and not Path(address).exists() else address)
+
+
 def _options_of(address: str) -> tuple[Path, dict[str, Any]]:
     """What follows the last question mark of a path that is none itself, as options of a reader."""
-    path, mark, query = address.rpartition("?")
-    if not mark or Path(address).exists():
-        return Path(address), {}
-    pairs = parse_qsl(query, keep_blank_values=True)
+    path = recording_of(address)
+    if str(path) == str(Path(address)):
+        return path, {}
+    pairs = parse_qsl(address.rpartition("?")[2], keep_blank_values=True)
     if not pairs or not all(value for _, value in pairs):
         raise InputError(f"{address}: after the question mark stand options with their values, such as "
                          f"'{path}?cloud_topic=/top/points&slop=0.1'")
-    return Path(path), {name: _typed(name, value, address) for name, value in pairs}
+    return path, {name: _typed(name, value, address) for name, value in pairs}
 
 
 def _typed(name: str, value: str, address: str) -> Any:

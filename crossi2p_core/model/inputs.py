@@ -20,6 +20,7 @@ WIDEST_TANGENT = float(np.tan(np.radians(62.0)))
 
 A pinhole image stretches towards its border; of a lens that sees more, the middle would shrink to a few pixels.
 """
+LARGEST_PX = 20_000  # no image is enlarged to more on its way to the network's few hundred pixels
 
 
 def make_batch(sample: Sample, config: NetworkConfig, T_cam_lidar: np.ndarray | None = None,
@@ -94,6 +95,9 @@ def _straightened(image: np.ndarray, camera: Camera, height: int,
     # one pixel less than there is: `straight_camera` rounds up
     factor = min((width - 1.001) / (fx * (window.right - window.left)),
                  (height - 1.001) / (fy * (window.bottom - window.top)))
+    if not factor * max(camera.width, camera.height) <= LARGEST_PX:
+        raise InputError(f"by its intrinsics (fx = {fx:g}) the camera sees next to nothing of its lens; are they in "
+                         "pixels?")
     straight = Camera(*straight_camera(window, factor * fx, factor * fy))
     image, lens = _resized(image, camera, factor)
     source, valid = source_pixels(straight.K, straight.width, straight.height, lens.K, lens.model, lens.distortion,

@@ -24,10 +24,11 @@ from torch import Tensor, nn
 
 from .. import atomic
 from ..errors import InputError
-from ..safe_yaml import read_plain
+from ..safe_yaml import read_json
 from ..weights import find_weights
 
 FORMAT = "crossi2p checkpoint 1"
+LARGEST_SIDECAR = 16 * 1024 * 1024  # bytes; a run may have thousands of sources
 PARTS = ("safetensors", "training.safetensors")
 _NAME = re.compile(r"step-(\d{9,})\.json")
 
@@ -111,7 +112,7 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
 
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
-    told = read_plain(path)
+    told = read_json(path, LARGEST_SIDECAR)
     if not isinstance(told, dict) or told.get("format") != FORMAT:
         raise InputError(f"{path} is no checkpoint of crossi2p; give the step-N.json of a training run")
     kinds: dict[str, Any] = {"step": int, "score": (int, float, type(None)), "metrics": dict, "fingerprint": str,

@@ -64,6 +64,8 @@ def _device(name: str, local: int) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise InputError(f"there is no device '{name}'; use auto, cpu or cuda") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"nothing is trained on the device '{name}'; use auto, cpu or cuda")
     if device.type == "cuda":
         index = local if device.index is None else device.index
         if index >= torch.cuda.device_count():

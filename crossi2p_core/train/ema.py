@@ -16,10 +16,12 @@ class AveragedModel:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.module = model if decay == 0 else copy.deepcopy(model).requires_grad_(False)
+        self._good = [buffer.clone() for buffer in model.buffers()]  # of the model, after the last step that was taken
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after `step`, counted from 0."""
+        self.keep_buffers(model)
         if self.decay == 0:
             return
         share = 1 - ema_decay(step, self.decay)
@@ -29,7 +31,13 @@ class AveragedModel:
             kept.copy_(now)
 
     @torch.no_grad()
+    def keep_buffers(self, model: nn.Module) -> None:
+        """The model's buffers are good as they are."""
+        for kept, now in zip(self._good, model.buffers(), strict=True):
+            kept.copy_(now)
+
+    @torch.no_grad()
     def restore_buffers(self, model: nn.Module) -> None:
         """The model's buffers as they were after its last good step."""
-        for kept, now in zip(self.module.buffers(), model.buffers(), strict=True):
+        for kept, now in zip(self._good, model.buffers(), strict=True):
             now.copy_(kept)

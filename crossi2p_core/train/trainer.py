@@ -178,6 +178,7 @@ class Trainer:
         self._notes = say_differences(found, self.config, self.fingerprint, str(path))
         checkpoint.load_weights(self.model, _below(found.training, "model."), str(path))
         checkpoint.load_weights(self.average.module, found.weights, str(path))
+        self.average.keep_buffers(self.model)
         self.optimizer.restore(self.model, _below(found.training, "optimizer."), str(path))
         self.gradnorm.restore(found.state.get("gradnorm"), str(path))
         self.monitor.restore(found.state.get("monitor"), str(path))

@@ -21,12 +21,17 @@ def camera_from_message(info: Any, width: int, height: int, rectified: bool, whe
     rectified: the image is undistorted, so P counts; otherwise K and D. Binning and the region of interest are
     honoured; an image at another resolution of the same shape gets the intrinsics rescaled.
     Raises InputError for K = 0 (an uncalibrated camera), a number of coefficients that its model does not have, an
-    unknown model, binning larger than the image, or another shape of image.
+    unknown model, binning larger than the image, another shape of image, or a rectified image of the second camera of a
+    stereo pair, which sees from beside its frame.
     """
     K, D, P = (np.asarray(_field(info, name), dtype=np.float64) for name in "kdp")
     if not (P if rectified else K).any():
         raise InputError(f"{where}: the camera is not calibrated, CameraInfo.{'P' if rectified else 'K'} is all zeros; "
                          "calibrate it, or give the calibration in a folder of pairs")
+    if rectified and not np.allclose(P.reshape(3, 4)[:, 3], 0, atol=1e-9):
+        raise InputError(f"{where}: the fourth column of CameraInfo.P is not 0, so the image is the second one of a "
+                         "stereo pair, and its frame is the first camera's; take the images of the first camera, or raw "
+                         "ones with a frame of their own")
     full = (int(info.width), int(info.height)) if info.width and info.height else (width, height)
     roi = info.roi
     try:

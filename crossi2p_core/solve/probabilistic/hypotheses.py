@@ -202,6 +202,6 @@ def _centre(T: Tensor) -> Tensor:
 
 
 def _extent(filled: Tensor) -> int:
-    """Up to where something is True in filled (n,), at least 2."""
+    """Up to where something is True in filled (n,), at least 3: at half the resolution two are left to interpolate."""
     places = torch.arange(1, len(filled) + 1, device=filled.device)
-    return max(2, int((places * filled).max()))
+    return max(3, int((places * filled).max()))
