@@ -53,17 +53,19 @@ Row = dict[str, Any]  # source, asked and method, and what is in HEAD
 
 @dataclass(frozen=True)
 class Cell:
-    """A source by one of ASKED with one set of weights, beside refine alone; none: that only."""
+    """A source by one of ASKED with one set of weights, beside refine alone; none: that only. refine: False: the
+    network only."""
 
     source: str
     asked: str
     name: str
     weights: Path
+    refine: bool = True
 
     @property
     def folder(self) -> Path:
         """Where it is measured."""
-        return OUT / self.name / self.source.replace(", ", "_").replace(" ", "_") / self.asked
+        return OUT / (self.name if self.refine else f"{self.name}_alone") / self.source.replace(", ", "_").replace(" ", "_") / self.asked
 
     @property
     def digest(self) -> str:
@@ -78,10 +80,11 @@ def main() -> None:
     parser.add_argument("weights", nargs="*", metavar="NAME=FILE", help="sets of weights; refine alone is always there")
     parser.add_argument("--protocols", default=",".join(ASKED), help="with commas between; C50: C from 10 deg / 50 cm")
     parser.add_argument("--sources", default=",".join(SOURCES), help="with commas between")
+    parser.add_argument("--alone", action="store_true", help="the networks without refine, which takes most of the time")
     parser.add_argument("--only-table", action="store_true")
     asked = parser.parse_args()
     named = [(name, Path(file)) for name, _, file in (one.partition("=") for one in asked.weights)]
-    cells = [Cell(SOURCES[source], protocol, name, file) for protocol in asked.protocols.split(",")
+    cells = [Cell(SOURCES[source], protocol, name, file, not asked.alone) for protocol in asked.protocols.split(",")
              for source in asked.sources.split(",") for name, file in named or [("refine", Path("none"))]]
     with joined_world("auto") as world:
         if not asked.only_table:
@@ -102,7 +105,7 @@ def measure(cells: list[Cell], data: Path, world: World) -> None:
         distributed.barrier()
     for cell in cells:
         source, chosen = _opened(cell.source, data)
-        wanted = Wanted(source, chosen, ASKED[cell.asked], cell.folder, cell.weights,
+        wanted = Wanted(source, chosen, ASKED[cell.asked], cell.folder, cell.weights, cell.refine,
                         bounds=OFF_BY.get(cell.asked, OFF_BY["C"]))
         if world.is_first and cell.asked in SAME_QUESTIONS:
             take_over(wanted, replace(cell, asked=SAME_QUESTIONS[cell.asked]).folder)

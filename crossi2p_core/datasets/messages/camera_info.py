@@ -30,8 +30,8 @@ def camera_from_message(info: Any, width: int, height: int, rectified: bool, whe
                          "calibrate it, or give the calibration in a folder of pairs")
     if rectified and not np.allclose(P.reshape(3, 4)[:, 3], 0, atol=1e-9):
         raise InputError(f"{where}: the fourth column of CameraInfo.P is not 0, so the image is the second one of a "
-                         "stereo pair, and its frame is the first camera's; take the images of the first camera, or raw "
-                         "ones with a frame of their own")
+                         "stereo pair, and its frame is the first camera's; take the images of the first camera, or "
+                         "raw ones with a frame of their own")
     full = (int(info.width), int(info.height)) if info.width and info.height else (width, height)
     roi = info.roi
     try:
