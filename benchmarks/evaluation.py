@@ -65,7 +65,8 @@ class Cell:
     @property
     def folder(self) -> Path:
         """Where it is measured."""
-        return OUT / (self.name if self.refine else f"{self.name}_alone") / self.source.replace(", ", "_").replace(" ", "_") / self.asked
+        network = self.name if self.refine else f"{self.name}_alone"
+        return OUT / network / self.source.replace(", ", "_").replace(" ", "_") / self.asked
 
     @property
     def digest(self) -> str:
@@ -80,7 +81,7 @@ def main() -> None:
     parser.add_argument("weights", nargs="*", metavar="NAME=FILE", help="sets of weights; refine alone is always there")
     parser.add_argument("--protocols", default=",".join(ASKED), help="with commas between; C50: C from 10 deg / 50 cm")
     parser.add_argument("--sources", default=",".join(SOURCES), help="with commas between")
-    parser.add_argument("--alone", action="store_true", help="the networks without refine, which takes most of the time")
+    parser.add_argument("--alone", action="store_true", help="networks without refine, which takes most of the time")
     parser.add_argument("--only-table", action="store_true")
     asked = parser.parse_args()
     named = [(name, Path(file)) for name, _, file in (one.partition("=") for one in asked.weights)]
