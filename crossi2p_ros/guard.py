@@ -9,7 +9,6 @@ import numpy as np
 
 from crossi2p_core.errors import InputError
 from crossi2p_core.monitor.evidence import Evidence, cannot_tell, evidence_of
-from crossi2p_core.monitor.state_file import SAME
 from crossi2p_core.monitor.states import State
 from crossi2p_core.monitor.watch import Seen, Watch
 from crossi2p_core.motion.standing import Places, view_of
@@ -20,7 +19,7 @@ from .parameters import Settings
 from .prior import Reference
 from .repair import Repair, Repaired
 from .saved_files import save
-from .watch_file import Frames, Kept, Memory, in_use_before
+from .watch_file import Frames, Kept, Memory, same
 
 KEEP_EVERY = 50  # answers after which the state is written though nothing has changed
 BLIND_NS = 10**9  # a turn of ten seconds is ten frames that say nothing, however many pairs were passed over in it
@@ -82,7 +81,7 @@ class Guard:
         with self._lock:
             if self._watch is None or not self._watch.standing.lost or self.moves:
                 return []
-            if self._frames != frames or not _same(reference, self._watch.T_in_use):
+            if self._frames != frames or not same(reference, self._watch.T_in_use):
                 return []
             samples = self._repair.samples_to_search()
             self.searches += bool(samples)
@@ -111,7 +110,7 @@ class Guard:
         # 2. whose watch
         log = self._watch_over(outcome)
         assert self._watch is not None
-        if not _same(outcome.reference, self._watch.T_in_use):
+        if not same(outcome.reference, self._watch.T_in_use):
             return log  # taken back up from the file: this answer started elsewhere
         if outcome.searched:
             return log + self._searched(outcome)
@@ -154,7 +153,7 @@ class Guard:
         """It was under way when an operator accepted another reference."""
         now = self.in_use
         return (now is not None and (now.lidar_frame, now.camera_frame) == (outcome.lidar_frame, outcome.camera_frame)
-                and not _same(outcome.reference, now.registration.T_cam_lidar))
+                and not same(outcome.reference, now.registration.T_cam_lidar))
 
     def _watch_over(self, outcome: Outcome) -> list[str]:
         """See that the watch is of these sensors and of this reference."""
@@ -162,8 +161,8 @@ class Guard:
         frames = (outcome.lidar_frame, outcome.camera_frame)
         if self._watch is None or self._frames != frames:
             self._begin(frames, Watch(outcome.reference, self._settings().monitor_config))
-            return self._take_up(outcome)
-        changed = not _same(outcome.reference, self._watch.T_in_use)
+            return self._take_up(outcome, frames)
+        changed = not same(outcome.reference, self._watch.T_in_use)
         before, self._changed = self._changed, changed
         if changed and not self.moves:
             self._repair.forget()  # what was said of another reference
@@ -183,42 +182,24 @@ class Guard:
         self._changed = self.moves = False
         self._places = Places(self._settings().monitor_window)
 
-    def _take_up(self, outcome: Outcome) -> list[str]:
-        """Go on where the last run ended, if the file is of this reference, or of what was repaired instead of it."""
-        kept, log = self._memory.read(self._frames)
-        if kept is None:
-            return log
-        if _same(outcome.reference, kept.watch.T_in_use):
-            self._go_on(kept)
-            return [f"the watch goes on: {kept.watch.state.value}, after {kept.watch.frames} answers"]
-        if _same(outcome.reference, kept.instead_of) and self._settings().repair_policy == "apply":
-            self._go_on(kept)
-            self._put_to_use(in_use_before(outcome, kept.watch.T_in_use, self._settings().save_path)[0])
-            return ["goes on with the calibration that was repaired before; ~/reset takes it back "
-                    f"({self._memory.path})"]
-        return []
-
     def _take_up_found(self, outcome: Outcome) -> list[str]:
-        """Go on with what the last run has found and saved, where nobody gives a start. Looked for once."""
+        """Where nobody gives a start: what the last run has found and saved. Looked for once."""
         frames = (outcome.lidar_frame, outcome.camera_frame)
         if self._frames == frames:
             return []
         self._begin(frames, None)
-        kept, log = self._memory.read(self._frames)
-        if kept is None or self._settings().repair_policy != "apply":
-            return log
-        before, saved = in_use_before(outcome, kept.watch.T_in_use, self._settings().save_path)
-        if not saved:
-            return []
-        self._go_on(kept)
-        self._untried = True
-        self._put_to_use(before)
-        return [f"goes on with the calibration that was found before; ~/reset looks for it anew ({self._memory.path})"]
+        return self._take_up(outcome, frames)
 
-    def _go_on(self, kept: Kept) -> None:
-        """With what a file has kept; the robot may not have moved since."""
-        self._watch, self._instead_of = kept.watch, kept.instead_of
-        self._places = Places(self._settings().monitor_window, kept.watch.newest_place)
+    def _take_up(self, outcome: Outcome, frames: Frames) -> list[str]:
+        """Go on where the last run ended, if that was with this reference; the robot may not have moved since."""
+        before, log = self._memory.take_up(outcome, frames)
+        if before is not None:
+            self._watch, self._instead_of = before.kept.watch, before.kept.instead_of
+            self._untried = outcome.reference is None
+            self._places = Places(self._settings().monitor_window, before.kept.watch.newest_place)
+            if before.in_use is not None:
+                self._put_to_use(before.in_use)
+        return log
 
     def _tells_more(self, outcome: Outcome) -> bool:
         """Whether it rests on no pair that has told already: what one pair says twice is still said once."""
@@ -280,8 +261,3 @@ class Guard:
         """Keep what is known; why not, where that fails."""
         assert self._watch is not None and self._frames is not None
         return self._memory.write(Kept(self._watch, self._frames, self._instead_of))
-
-
-def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
-    """Both are there, and (4, 4) of one calibration."""
-    return one is not None and other is not None and bool(np.allclose(one, other, atol=SAME))

@@ -31,6 +31,15 @@ class Kept:
     instead_of: np.ndarray | None
 
 
+@dataclass(frozen=True)
+class Before:
+    """What the last run ended with. in_use: an outcome that tells the calibration that was in use then, where that is
+    not what the reference says now."""
+
+    kept: Kept
+    in_use: Outcome | None
+
+
 class Memory:
     """NAME.watch.json beside the NAME.yaml of ~/save."""
 
@@ -61,10 +70,36 @@ class Memory:
             return None, [f"the watch begins anew: {error}"]
         return (kept if kept is not None and kept.frames == frames else None), []
 
+    def take_up(self, outcome: Outcome, frames: Frames) -> tuple[Before | None, list[str]]:
+        """What the last run ended with between these sensors, if that was with the reference of this outcome, with what
+        was repaired instead of it, or, where the outcome has none, with what was found and saved; and what is to be
+        said."""
+        kept, log = self.read(frames)
+        if kept is None:
+            return None, log
+        if same(outcome.reference, kept.watch.T_in_use):
+            words = f"the watch goes on: {kept.watch.state.value}, after {kept.watch.frames} answers"
+            return Before(kept, None), [words]
+        if self._settings().repair_policy != "apply":
+            return None, []
+        in_use, saved = in_use_before(outcome, kept.watch.T_in_use, self._settings().save_path)
+        if same(outcome.reference, kept.instead_of):
+            return Before(kept, in_use), ["goes on with the calibration that was repaired before; ~/reset takes it "
+                                          f"back ({self.path})"]
+        if outcome.reference is None and saved:
+            return Before(kept, in_use), ["goes on with the calibration that was found before; ~/reset looks for it "
+                                          f"anew ({self.path})"]
+        return None, []
+
     def remove(self) -> None:
         """What cannot be removed could not be written either."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
+
+
+def same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    """Both are there, and (4, 4) of one calibration."""
+    return one is not None and other is not None and bool(np.allclose(one, other, atol=SAME))
 
 
 def read_kept(path: Path, config: MonitorConfig) -> Kept | None:
