@@ -8,7 +8,7 @@ VENV ?= .venv
 OUT ?= out/demo
 CROSSI2P_DATA ?= ../shared/data
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.crossi2p-installed
+VERSION_OF := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 HAS_VENV := $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null
 HAS_COMPILER := command -v g++ >/dev/null && $(PYTHON) -c 'import os, sysconfig; \
   os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null
@@ -16,6 +16,10 @@ HEADERS := $(PYTHON) -c 'import sys; print("python%d.%d-dev" % sys.version_info[
 
 # Two ROS in one process do not mix: whoever has sourced a distribution gets no second one from PyPI unasked.
 ROS ?= $(if $(ROS_DISTRO),none,wheels)
+
+# Another Python or another ROS is another environment, which is made anew.
+STAMP := $(VENV)/.crossi2p-installed-$(shell $(PYTHON) $(VERSION_OF) 2>/dev/null)-$(ROS)
+OTHERS := $(strip $(filter-out $(STAMP),$(wildcard $(VENV)/.crossi2p-installed*)))
 comma := ,
 EXTRAS := viz,test$(if $(filter wheels,$(ROS)),$(comma)ros)
 
@@ -41,7 +45,7 @@ $(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
 	  { echo "crossi2p needs Python 3.10 or newer as $(PYTHON); name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@$(HAS_VENV) || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qqy python3-venv && $(HAS_VENV); } || \
 	  { echo "$(PYTHON) has no venv module; install it first: sudo apt-get install python3-venv" >&2; exit 1; }
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@test -z "$(OTHERS)" && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing crossi2p and what it needs into $(VENV) (minutes the first time)"
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]' --constraint constraints.txt
 ifeq ($(ROS),wheels)

@@ -1,5 +1,6 @@
 """Build of the ament_python package `crossi2p_ros`, which carries `crossi2p_core`, the part without ROS."""
 
+import shutil
 import sys
 from glob import glob
 
@@ -16,8 +17,12 @@ ROS_PACKAGES = ["rclpy[fastrtps]", "diagnostic-msgs", "geometry-msgs", "lifecycl
                 "sensor-msgs", "std-msgs", "std-srvs", "visualization-msgs"]
 
 # ros2 run and ros2 launch look in lib/crossi2p_ros. colcon puts the executables there (setup.cfg); pip fills bin alone.
-BY_PIP = {"bdist_wheel", "editable_wheel"} & set(sys.argv)
+BY_PIP = {"bdist_wheel", "sdist"} & set(sys.argv)
 EXECUTABLES = [(f"lib/{NAME}", glob("resource/executables/*"))] if BY_PIP else []
+
+# What an earlier build has left there of modules that are gone since would slip into the wheel.
+if "bdist_wheel" in sys.argv:
+    shutil.rmtree("build/lib", ignore_errors=True)
 
 setup(
     name=NAME,

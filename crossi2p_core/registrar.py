@@ -211,7 +211,8 @@ def _check_one_rig(samples: Sequence[Sample]) -> None:
     for other in samples[1:]:
         a, b = first.camera, other.camera
         same = (a.width, a.height, a.model) == (b.width, b.height, b.model)
-        if other.rig != first.rig or not same or not np.array_equal(a.K, b.K):
+        same &= np.array_equal(a.K, b.K) and np.array_equal(a.distortion, b.distortion)
+        if other.rig != first.rig or not same:
             raise InputError(f"{first.name} and {other.name} are of different rigs or cameras and have no extrinsic in "
                              "common; register each rig for itself")
 

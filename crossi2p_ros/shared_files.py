@@ -53,3 +53,5 @@ def _folders() -> Iterator[Path]:
         if prefix:
             yield Path(prefix) / "share" / PACKAGE
     yield Path(sys.prefix) / "share" / PACKAGE
+    for above in clone.parents:  # pip install --user, or a prefix of a distribution's own: /usr/local
+        yield above / "share" / PACKAGE

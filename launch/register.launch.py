@@ -44,8 +44,9 @@ ARGUMENTS = {
     "lidar_frame": ("", "frame of the LiDAR, fixed frame of RViz; default: as the clouds say", ()),
     "mode": ("", "when to register", ("", "continuous", "periodic", "manual")),
     "device": ("", "auto, cpu, cuda or cuda:N", ()),
-    "autostart": ("true", "configure and activate the node", ("true", "false")),
-    "use_sim_time": ("auto", "time from /clock; auto: when a bag is played", ("auto", "true", "false")),
+    "autostart": ("true", "configure and activate the node, whatever params_file says", ("true", "false")),
+    "use_sim_time": ("auto", "time from /clock; auto: when a bag is played, else as params_file says",
+                     ("auto", "true", "false")),
     "bag": ("", "bag to play once the node is active: rosbag2 folder, .mcap, .db3 or ROS 1 .bag", ()),
     "bag_arguments": ("", "further options of bag_player, such as '--rate 0.5 --decalibrate 2,10'", ()),
     "rviz": ("auto", "show register.rviz; auto: where there are RViz and a display", ("auto", "true", "false")),
@@ -65,8 +66,8 @@ def generate_launch_description() -> LaunchDescription:
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Everything to be started, from the arguments as they were given."""
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    if given["use_sim_time"] == "auto":
-        given["use_sim_time"] = "true" if given["bag"] else "false"
+    if given["use_sim_time"] == "auto" and given["bag"]:
+        given["use_sim_time"] = "true"
     environment = dict(context.environment)
     profile = str(use_large_message_profile(environment))
     return [SetEnvironmentVariable(profile_variable(environment), profile), *node_and_bag(given), *rviz(given, context)]
@@ -74,11 +75,9 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 def node_and_bag(given: dict[str, str]) -> list[LaunchDescriptionEntity]:
     """register_node with what leads it through its states, and the player that waits until it is active."""
-    overrides: dict[str, bool | str] = {name: given[name] for name in PARAMETERS if given[name]}
-    overrides["use_sim_time"] = given["use_sim_time"] == "true"
     node = LifecycleNode(
         package=PACKAGE, executable="register_node", name=NODE, namespace=given["namespace"], output="screen",
-        parameters=[str(parameters(given["params_file"])), overrides],
+        parameters=[str(parameters(given["params_file"])), overrides(given)],
         on_exit=node_ended)
     steps: list[LaunchDescriptionEntity] = []
     if given["bag"]:
@@ -91,6 +90,15 @@ def node_and_bag(given: dict[str, str]) -> list[LaunchDescriptionEntity]:
     if given["autostart"] == "true":
         steps += autostart(node)
     return steps
+
+
+def overrides(given: dict[str, str]) -> dict[str, bool | str]:
+    """Parameters of the node that count whatever params_file says."""
+    chosen: dict[str, bool | str] = {name: given[name] for name in PARAMETERS if given[name]}
+    chosen["autostart"] = False  # it is led from here: states that it goes through by itself would be missed
+    if given["use_sim_time"] != "auto":
+        chosen["use_sim_time"] = given["use_sim_time"] == "true"
+    return chosen
 
 
 def node_ended(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -116,22 +124,25 @@ def rviz(given: dict[str, str], context: LaunchContext) -> list[LaunchDescriptio
         get_package_prefix("rviz2")
     except PackageNotFoundError:
         return [] if given["rviz"] == "auto" else [LogInfo(msg="rviz2 is not installed, so there is no window")]
-    frame, remappings = shown_in_rviz(given)
+    frame, remappings, sim_time = shown_in_rviz(given)
     fixed_frame = ["-f", frame] if frame else []
     return [Node(package="rviz2", executable="rviz2", namespace=given["namespace"], remappings=remappings,
                  arguments=["-d", str(shared_file("rviz/register.rviz")), *fixed_frame],
-                 parameters=[{"use_sim_time": given["use_sim_time"] == "true"}])]
+                 parameters=[{"use_sim_time": sim_time}])]
 
 
-def shown_in_rviz(given: dict[str, str]) -> tuple[str, list[tuple[str, str]]]:
-    """The fixed frame, empty where register.rviz has it; and names of register.rviz with those that they stand for."""
+def shown_in_rviz(given: dict[str, str]) -> tuple[str, list[tuple[str, str]], bool]:
+    """The fixed frame, empty where register.rviz has it; names of register.rviz with those that they stand for; and
+    whether time is that of /clock, as the node has it."""
     namespace = given["namespace"].strip("/")
     node = f"/{namespace}/{NODE}" if namespace else f"/{NODE}"
     written = written_parameters(parameters(given["params_file"]), node)
     frame, cloud = (given[name] or str(written.get(name, "")) for name in ("lidar_frame", "cloud_topic"))
     names = {CLOUD_IN_RVIZ: cloud or CLOUD_IN_RVIZ}
     names |= {f"/{NODE}/{each.name[2:]}": f"{node}/{each.name[2:]}" for each in OUTPUTS if each.name.startswith("~/")}
-    return frame, [(name, real) for name, real in names.items() if name != real]
+    remappings = [(name, real) for name, real in names.items() if name != real]
+    asked = given["use_sim_time"]
+    return frame, remappings, bool(written.get("use_sim_time", False)) if asked == "auto" else asked == "true"
 
 
 def parameters(name: str) -> Path:

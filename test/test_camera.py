@@ -219,7 +219,18 @@ def test_contradicting_models_are_refused(name: str, D: list, word: str) -> None
         camera_models.canonical_model(name, D)
 
 
+def test_a_lens_whose_range_ends_at_a_pole_is_followed_up_to_it() -> None:
+    D = [0.1, 0.02, 0, 0, 0, -0.3, 0, 0]
+    camera = Camera(K, WIDTH, HEIGHT, "rational_polynomial", D)
+    rays = camera.unproject(np.array([[10.0, 10.0], [WIDTH / 2, HEIGHT / 2], [1e7, 1e7]]))
+    assert np.isfinite(rays[:2]).all()
+    uv, valid = camera.project(rays[:2])
+    assert valid.all() and np.allclose(uv, [[10.0, 10.0], [WIDTH / 2, HEIGHT / 2]], atol=1e-6)
+
+
 @pytest.mark.parametrize(("change", "word"), [
+    ({"K": np.diag([1e200, 1e200, 1.0])}, "beyond 1e\\+09"),
+    ({"model": "rational_polynomial", "distortion": [1e200, 0, 0, 0, 0, 0, 0, 1e200]}, "beyond 1e\\+09"),
     ({"K": np.zeros((3, 3))}, "not calibrated"), ({"K": K * np.nan}, "NaN"), ({"K": K[:2]}, "3x3"),
     ({"K": K.T}, "transposed"), ({"K": K * [[-1], [1], [1]]}, "focal"), ({"K": np.diag([500.0, 0.0, 1.0])}, "focal"),
     ({"K": K * 2}, "row by row"), ({"width": 0}, "size"), ({"height": -3}, "size"), ({"model": "brown"}, "not known"),

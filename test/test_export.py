@@ -220,6 +220,18 @@ def test_bad_options_are_refused_in_words(weights: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(importlib.util.find_spec("onnx") is not None, reason="onnx is installed here")
+@pytest.mark.parametrize(("out", "form"), [("step-000000001", "pt2"), ("x/../step-000000001.safetensors", "half"),
+                                            ("step-000000001.json", "pt2")])
+def test_the_checkpoint_itself_is_not_written_over(weights: Path, tmp_path: Path, out: str, form: str) -> None:
+    (tmp_path / "x").mkdir()
+    for ending in (".json", ".safetensors"):
+        (tmp_path / f"step-000000001{ending}").write_bytes(weights.with_suffix(ending).read_bytes())
+    before = {file.name: file.read_bytes() for file in tmp_path.glob("step-*")}
+    assert_refused(crossi2p("export", tmp_path / "step-000000001.safetensors", tmp_path / out, "--format", form),
+                   "overwrite the checkpoint itself")
+    assert {file.name: file.read_bytes() for file in tmp_path.glob("step-*")} == before
+
+
 def test_onnx_says_what_to_install(weights: Path, tmp_path: Path) -> None:
     refused = crossi2p("export", weights, tmp_path / "out.onnx", "--format", "onnx", "--batch", "1", "--source", SOURCE)
     assert_refused(refused, "pip install onnx onnxscript onnxruntime")

@@ -1,4 +1,5 @@
-"""A wheel built from this tree, installed where nothing of the tree can be seen, works by itself."""
+"""A wheel built from a source distribution of this tree, installed where nothing of the tree can be seen, works by
+itself."""
 
 from __future__ import annotations
 
@@ -24,8 +25,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # A copy, because a build leaves folders behind, and what they hold of deleted modules would slip into the wheel.
     shutil.copytree(ROOT, base / "tree", ignore=LEFT_BEHIND)
     pip = [sys.executable, "-m", "pip", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", base, base / "tree"], check=True)
+    build = "from setuptools import build_meta; build_meta.build_sdist('..')"
+    subprocess.run([sys.executable, "-c", build], cwd=base / "tree", check=True, stdout=subprocess.DEVNULL)
     shutil.rmtree(base / "tree")
+    (packed,) = base.glob("crossi2p_ros-*.tar.gz")
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", base, packed], check=True)
     venv.create(base / "venv", with_pip=False)
     python = base / "venv" / "bin" / "python"
     (wheel,) = base.glob("crossi2p_ros-*.whl")

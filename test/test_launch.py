@@ -149,12 +149,25 @@ def test_real_launch_shows_in_rviz_what_the_parameter_file_names(tmp_path: Path)
     pytest.importorskip("launch_ros", reason=REASON)
     path = tmp_path / "mine.yaml"
     path.write_text("/front/register_node: {ros__parameters: {lidar_frame: velodyne, cloud_topic: /velodyne_points}}")
-    given = {"params_file": str(path), "namespace": "front", "lidar_frame": "", "cloud_topic": ""}
-    frame, names = module("register").shown_in_rviz(given)
+    given = {"params_file": str(path), "namespace": "front", "lidar_frame": "", "cloud_topic": "",
+             "use_sim_time": "auto"}
+    frame, names, sim_time = module("register").shown_in_rviz(given)
     assert frame == "velodyne" and dict(names)["/lidar/points"] == "/velodyne_points"
     assert dict(names)[f"/{NAME}/overlay"] == f"/front/{NAME}/overlay"
-    frame, names = module("register").shown_in_rviz(given | {"namespace": "", "lidar_frame": "top"})
-    assert (frame, names) == ("top", [])
+    assert not sim_time
+    path.write_text("/**: {ros__parameters: {use_sim_time: true}}")
+    changed = given | {"namespace": "", "lidar_frame": "top"}
+    assert module("register").shown_in_rviz(changed) == ("top", [], True)
+    assert module("register").shown_in_rviz(changed | {"use_sim_time": "false"}) == ("top", [], False)
+
+
+def test_real_launch_leads_the_node_whatever_the_parameter_file_says_and_leaves_it_the_time() -> None:
+    pytest.importorskip("launch_ros", reason=REASON)
+    register = module("register")
+    given = {name: default for name, (default, _, _) in register.ARGUMENTS.items()}
+    assert register.overrides(given) == {"autostart": False}
+    told = register.overrides(given | {"use_sim_time": "true", "mode": "manual"})
+    assert told == {"autostart": False, "use_sim_time": True, "mode": "manual"}
 
 
 @pytest.mark.parametrize(("given", "last"), [

@@ -149,6 +149,7 @@ def test_what_beams_passed_through_has_moved_on() -> None:
     assert seen_through(ghost, own).all()
     assert not seen_through(aside, own).any()  # where no beam looked, nobody knows
     assert not seen_through(own + np.float32([0.1, 0, 0]), own).any()
+    assert seen_through(ghost, own[:1]).shape == (len(ghost),)
 
 
 def test_joined_scans_keep_their_own_points_and_intensities() -> None:

@@ -18,6 +18,7 @@ from crossi2p_core.refine.climb import Bounds, climb, posterior, standing
 from crossi2p_core.refine.config import DriveConfig, RefineConfig
 from crossi2p_core.refine.expansion import expand, linearise
 from crossi2p_core.refine.focus import focused, near_view
+from crossi2p_core.refine.image_edges import why_blind
 from crossi2p_core.refine.judge import Evidence, judge
 from crossi2p_core.refine.prepare import Prepared, prepare_frame
 from crossi2p_core.refine.present import doubt
@@ -180,6 +181,29 @@ def plain_sample(image: np.ndarray, xyz: np.ndarray, T: np.ndarray | None = None
 
 NOISE = np.random.default_rng(0).integers(0, 255, (240, 400, 3)).astype(np.uint8)
 SCATTER = np.random.default_rng(1).uniform((-5, -2, 3), (5, 2, 20), (5000, 3))
+
+
+def test_what_fits_no_better_than_chance_is_as_unsure_as_its_prior() -> None:
+    T = se3.exp_se3(np.array([0.01, 0.02, 0.0, 0.1, 0.0, 0.0]))
+    found = align([plain_sample(NOISE, SCATTER)], Prior(T, 1.0, 0.1), CONFIG, CPU)
+    assert found.status == "failed" and found.evidence is not None
+    assert np.allclose(found.covariance, np.diag([np.radians(1.0) ** 2] * 3 + [0.1**2] * 3))
+
+
+def test_two_points_far_out_are_a_frame_that_fails() -> None:
+    far = np.concatenate([SCATTER * 0.3, [[9e4, 9e4, 9e4], [-9e4, -9e4, -9e4]]])
+    found = Registrar(device="cpu", weights="none").register(plain_sample(NOISE, far), Prior(np.eye(4), 1.0, 0.1))
+    assert found.status == "failed" and "voxels" in found.reason
+
+
+def test_a_strip_is_looked_at_without_filling_the_memory() -> None:
+    assert why_blind(np.full((200_000, 1, 3), 130, np.uint8), CONFIG.image)
+
+
+def test_nobody_knows_whether_a_calibration_is_good_that_sees_nothing(problem: objective.FrameProblem,
+                                                                     drive: list[Sample]) -> None:
+    behind = torch.from_numpy(se3.make(np.diag([-1.0, 1.0, -1.0]), np.zeros(3)) @ drive[0].T_cam_lidar)
+    assert np.isnan(doubt([objective.seen_from(problem, behind)], behind, FINE[0], 0))
 
 
 @pytest.mark.parametrize(("image", "xyz", "word"), [

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from crossi2p_ros import shared_files
 from crossi2p_ros.shared_files import FAST_DDS_PROFILE, profile_variable, shared_file, use_large_message_profile
 
 FASTDDS, FASTRTPS = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
@@ -27,6 +28,19 @@ def test_a_users_own_profile_is_kept_under_either_name(distribution: str, variab
     environment = {"ROS_DISTRO": distribution, set_by_user: "mine.xml"}
     assert use_large_message_profile(environment) == Path("mine.xml")
     assert environment[variable] == environment[set_by_user] == "mine.xml"
+
+
+@pytest.mark.parametrize("prefix", ["venv", "home/.local", "usr/local"])
+def test_files_are_found_below_the_prefix_that_the_package_was_installed_to(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    """`pip install --user`, and Debian's own pip, install to prefixes that are not the interpreter's."""
+    installed = tmp_path / prefix / "lib" / "python3.12" / "site-packages" / "crossi2p_ros" / "shared_files.py"
+    shared = tmp_path / prefix / "share" / "crossi2p_ros" / FAST_DDS_PROFILE
+    for path in (installed, shared):
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+    monkeypatch.setattr(shared_files, "__file__", str(installed))
+    assert shared_file(FAST_DDS_PROFILE) == shared
 
 
 def test_of_two_profiles_the_one_that_is_read_counts() -> None:

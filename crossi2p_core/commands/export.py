@@ -48,8 +48,10 @@ def export(
     Exit code: 0 written; 2 the input cannot be used, or the program differs from the network (then nothing is written).
     """
     kind, pairs = _kind(form), _pairs(batch)
-    if out.absolute() in {weights.with_suffix(ending).absolute() for ending in (".json", ".safetensors")}:
-        raise InputError(f"{out} is the checkpoint itself; give the program another name")
+    read = {weights.with_suffix(ending).resolve() for ending in (".json", ".safetensors", ".training.safetensors")}
+    written = {out.resolve(), (out.with_suffix(".json") if kind == "half" else Path(f"{out}.json")).resolve()}
+    if read & written:
+        raise InputError(f"{out} would overwrite the checkpoint itself; give the program another name")
     allowed = tolerance if tolerance is not None else TOLERANCE[kind]
     if not allowed > 0:
         raise InputError(f"--tolerance {allowed}: give a number above 0, such as 1e-3")

@@ -10,8 +10,9 @@ from ..types import Sample
 START_NS = 1_700_000_000_000_000_000  # a clock that no ROS node takes for "not set"
 LEAST_NS = 1_000_000_000_000_000  # eleven days after 1970: times below it count from the start of a recording
 MOST_NS = (2**31 - 1) * 1_000_000_000  # the seconds of a ROS stamp are an int32
+LONGEST_S = 1e15  # what is beyond is no time, whatever it counts from
 HZ = 10.0
-MAX_HZ = 1e6  # beyond it frames no longer differ in the float seconds of a Sample
+MIN_HZ, MAX_HZ = 1e-3, 1e6  # beyond it frames no longer differ in the float seconds of a Sample
 
 
 class Clock:
@@ -24,7 +25,7 @@ class Clock:
     """
 
     def __init__(self, hz: float = HZ) -> None:
-        if not 0 < hz <= MAX_HZ:
+        if not MIN_HZ <= hz <= MAX_HZ:
             raise InputError(f"hz={hz:g} is no frame rate; give a number of frames per second, such as 10")
         self.joints = 0
         self._period = math.ceil(1e9 / hz)
@@ -37,8 +38,14 @@ class Clock:
         Raises InputError where the two are further apart than any clock of ROS reaches.
         """
         following = START_NS if self._last is None else max(self._last) + self._period
-        known = [round(s * 1e9) for s in (sample.stamp_cloud, sample.stamp_image) if s is not None]
+        told = [s for s in (sample.stamp_cloud, sample.stamp_image) if s is not None]
+        if not all(abs(s) < LONGEST_S for s in told):  # nor is NaN
+            raise InputError(f"{sample.name}: {told} s are no times; correct those of the recording")
+        known = [round(s * 1e9) for s in told]
         if not known:
+            if following > MOST_NS:
+                raise InputError(f"{sample.name}: at so few frames per second it would be taken after 2038, which no "
+                                 "stamp of ROS can say; choose more")
             self._last = following, following
             return self._last
         placed = known[0] + self._shift, known[-1] + self._shift

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from .bag_layout import TF, TF_STATIC, BagLayout
 from .bag_messages import BagMessages
 from .messages.factory import IMAGE_FORMATS
 from .rosbag_file import INSTALL
+from .source import Source
 
 STORAGES = ("mcap", "sqlite3")
 STATIC_LEAD_NS = 1_000_000  # how much earlier the static transform is: of equal times a player may send any first
@@ -33,8 +35,9 @@ def write_bag(samples: Iterable[Sample], path: str | Path, storage: str = "mcap"
 
     storage: `mcap` or `sqlite3`. image_format: `raw` (Image, rgb8), or `png`, `jpeg` (CompressedImage on the image's
     topic with `/compressed`). layout: topics and frames. T_cam_lidar goes to /tf_static if it is the same in all
-    samples, else to /tf; T_world_lidar to /tf. Stamps grow from sample to sample, see `Clock`; hz: of samples without
-    times. progress: called with (written, total or 0). The bag appears whole or not at all.
+    samples, else to /tf; T_world_lidar to /tf. Points of a source whose scans are of one instant get no times of their
+    own. Stamps grow from sample to sample, see `Clock`; hz: of samples without times. progress: called with (written,
+    total or 0). The bag appears whole or not at all.
     Returns how many samples had times that do not grow and were moved behind the one before.
     Raises InputError where `path` exists (unless it is a bag and `overwrite`), cannot be written, or nothing is given.
     """
@@ -44,13 +47,19 @@ def write_bag(samples: Iterable[Sample], path: str | Path, storage: str = "mcap"
     _check_target(path, overwrite)
     clock, layout = Clock(hz), layout or BagLayout()
     total = len(samples) if isinstance(samples, Sized) else 0
+    instant = isinstance(samples, Source) and samples.instant  # nothing in a bag would say so
     with _whole_or_nothing(path) as folder, _BagFolder(folder, storage, image_format, layout) as bag:
         for count, sample in enumerate(samples, start=1):
-            bag.add(sample, *clock.stamps(sample))
+            bag.add(without_times(sample) if instant else sample, *clock.stamps(sample))
             if progress is not None:
                 progress(count, total)
         bag.add_extrinsics()
     return clock.joints
+
+
+def without_times(sample: Sample) -> Sample:
+    """Whoever reads that points were seen one after another would undo a motion that never bent the scan."""
+    return replace(sample, cloud=replace(sample.cloud, time=None))
 
 
 class _BagFolder:

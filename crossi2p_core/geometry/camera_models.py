@@ -20,6 +20,7 @@ from ..errors import InputError
 from .backend import as_float, as_float64, like, namespace
 from .distortion import NEAREST, distort_angle, distort_plane, lens, undistort_plane, undistort_radius
 
+LARGEST = 1e9  # of all numbers of K and D: with larger ones squares and polynomials are lost
 MODELS = ("none", "plumb_bob", "rational_polynomial", "equidistant")
 
 _NAMES = {
@@ -63,6 +64,9 @@ def check_intrinsics(K: np.ndarray, model: str, D: np.ndarray, width: int, heigh
         raise InputError(f"the camera matrix K must be 3x3; this one has shape {K.shape}")
     if not (np.isfinite(K).all() and np.isfinite(D).all()):
         raise InputError("the intrinsics hold NaN or infinite numbers; calibrate the camera or give its calibration")
+    if max(np.abs(K).max(initial=0), np.abs(D).max(initial=0)) > LARGEST:
+        raise InputError(f"the intrinsics hold numbers beyond {LARGEST:g}, which no camera has; calibrate the camera, "
+                         "or give its calibration")
     if not K.any():
         raise InputError("the camera matrix K is zero: the camera is not calibrated; give its calibration")
     if K[0, 0] <= 0 or K[1, 1] <= 0:

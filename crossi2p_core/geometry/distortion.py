@@ -126,7 +126,8 @@ def undistort_radius(distorted: Any, lens: Lens) -> Any:
     """
     xp = namespace(distorted)
     low, high = xp.zeros_like(distorted), lens.end * xp.ones_like(distorted)
-    farthest = lens.end * _polynomial(lens.numerator, lens.end**2) / _polynomial(lens.denominator, lens.end**2)
+    below = _polynomial(lens.denominator, lens.end**2)  # 0, or by rounding less, where the range ends at a pole
+    farthest = lens.end * _polynomial(lens.numerator, lens.end**2) / below if below > 0 else math.inf
     r = xp.where((distorted < high) & (distorted < farthest), distorted, high)
     for _ in range(_STEPS):
         ratio, bend = _ratio_and_bend(r * r, lens)

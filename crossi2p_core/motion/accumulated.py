@@ -89,7 +89,7 @@ def seen_through(xyz: Array, own: Array) -> Array:
         return np.zeros(len(xyz), dtype=bool)
     (bearings, ranges), (own_bearings, own_ranges) = _bearings(xyz), _bearings(own)
     distance, index = cKDTree(own_bearings, balanced_tree=False, compact_nodes=False).query(
-        bearings, k=min(_LOOKED_AT, len(own)), distance_upper_bound=_BESIDE, workers=-1)
+        bearings, k=list(range(1, min(_LOOKED_AT, len(own)) + 1)), distance_upper_bound=_BESIDE, workers=-1)
     near = np.isfinite(distance)
     farther = own_ranges[np.where(near, index, 0)] > ranges[:, None] * (1 + _BEHIND[0]) + _BEHIND[1]
     return near.any(axis=1) & (farther | ~near).all(axis=1)

@@ -80,7 +80,8 @@ def align(samples: Sequence[Sample], prior: Prior, config: RefineConfig, device:
     T_cam_lidar = T.cpu().numpy()
     timings = {"prepare": ready - begin, "search": searched - ready, "judge": time.perf_counter() - searched}
     return Alignment(
-        T_cam_lidar, left_covariance(evidence.covariance, T_cam_lidar), verdict.status,
+        T_cam_lidar, _bounds_covariance(prior) if verdict.status == "failed" else left_covariance(
+            evidence.covariance, T_cam_lidar), verdict.status,
         "; ".join([verdict.reason, *unusable]), -evidence.score_start,
         -(evidence.score_start if verdict.keep_start else evidence.score_found), residuals,
         overlap(samples[0].cloud, samples[0].camera, T_cam_lidar),
@@ -195,9 +196,13 @@ def _mean_weight(frames: list[FrameProblem], T: torch.Tensor) -> float:
     return max(1e-6, sum(weight_in_view(frame, T) for frame in frames) / len(frames))
 
 
+def _bounds_covariance(prior: Prior) -> np.ndarray:
+    """(6, 6) of a prior that nothing better has come of."""
+    return np.diag((np.array([prior.max_deg] * 3 + [10 * prior.max_m] * 3) * np.array(UNIT)) ** 2)
+
+
 def _failed(sample: Sample, prior: Prior, reason: str) -> Alignment:
     """The prior handed on, with its own bounds as uncertainty."""
     T = np.asarray(prior.T_cam_lidar, dtype=np.float64)
-    spread = np.array([prior.max_deg] * 3 + [10 * prior.max_m] * 3) * np.array(UNIT)
-    return Alignment(T, np.diag(spread**2), "failed", reason, float("nan"), float("nan"),
+    return Alignment(T, _bounds_covariance(prior), "failed", reason, float("nan"), float("nan"),
                      Residuals(0, 0, float("nan")), overlap(sample.cloud, sample.camera, T))

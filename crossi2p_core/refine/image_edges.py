@@ -19,6 +19,8 @@ _FIRST = np.float32(1 / 8)
 _SECOND_U = np.array([[1, -2, 1], [2, -4, 2], [1, -2, 1]], np.float32) / 4
 _SECOND_UV = np.array([[1, 0, -1], [0, 0, 0], [-1, 0, 1]], np.float32) / 4
 
+MOST_ROWS = 4096  # that an image is looked at by: of a strip 256 wide would be gigabytes
+
 
 @dataclass(frozen=True)
 class EdgeMap:
@@ -33,7 +35,8 @@ class EdgeMap:
 def why_blind(image: np.ndarray, config: ImageEdgeConfig) -> str:
     """In words, why nothing can be aligned to this image (H, W, 3); empty where it can be."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (256, max(16, 256 * grey.shape[0] // grey.shape[1])), interpolation=cv2.INTER_AREA)
+    height = min(max(16, 256 * grey.shape[0] // grey.shape[1]), MOST_ROWS)
+    small = cv2.resize(grey, (256, height), interpolation=cv2.INTER_AREA)
     mean, contrast = float(small.mean()), float(small.std())
     if mean < config.dark_grey:
         return f"the image is dark (mean grey {mean:.0f} of 255); use a frame with light"

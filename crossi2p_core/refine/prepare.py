@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from ..errors import InputError
 from ..geometry import se3
 from ..types import Camera, PointCloud, Prior, Sample
 from .config import RefineConfig
@@ -82,7 +83,10 @@ def sight_of(sample: Sample, config: RefineConfig, device: torch.device) -> Sigh
     """What does not depend on the prior. Raises Unusable for an image or a cloud that shows nothing."""
     if nothing := shows_nothing(sample, config):
         raise Unusable(f"{sample.name}: {nothing}")
-    cloud, spacing = thin(sample.cloud, config.lidar)
+    try:
+        cloud, spacing = thin(sample.cloud, config.lidar)
+    except InputError as error:
+        raise Unusable(f"{sample.name}: {error}") from error
     view = working_view(sample.image, sample.camera, config.image.focal_px)
     return Sight(sample.name, cloud, is_merged(cloud.xyz), spacing, edge_maps(view, config.image, device))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
-from .objective import FrameProblem, move, score, sparse, weighed
+from .objective import FrameProblem, move, score, sparse, weighed, weight_in_view
 
 _NEARBY = (0.4,) * 6  # UNIT: 0.4 deg, 4 cm; half of that tells 0.5 deg and 5 cm less well from none
 _POSES = 200
@@ -16,11 +18,13 @@ _EDGES = 6000  # of all frames together: one frame needs all of its own, of ten 
 
 def doubt(frames: list[FrameProblem], T_cam_lidar: torch.Tensor, sigma: float, seed: int) -> float:
     """Share of small random moves of T (4, 4) after which the edges fit better: next to 0 where T is right, a tenth or
-    more where it is off by half a degree.
+    more where it is off by half a degree; NaN where none of them is in view.
 
     frames: as seen from T. A share says more than the height of the score or what a search gains: those depend on the
     scene, and a search also finds the small maxima that noise makes.
     """
+    if not any(weight_in_view(frame, T_cam_lidar) > 0 for frame in frames):
+        return math.nan
     generator = torch.Generator().manual_seed(seed)
     steps = torch.randn(_POSES, 6, generator=generator, dtype=torch.float64) * torch.tensor(_NEARBY).double()
     steps[0] = 0

@@ -30,7 +30,7 @@ def birds_eye(sample: Sample, T_cam_lidar: Array, width: int, height: int) -> Ar
     origin = np.array([width / 2, 0.82 * height])
     metre = 0.78 * height / max(reach, 1.0)  # px per metre
     picture = np.full((height, width, 3), _BACKGROUND, dtype=np.uint8)
-    step = next(s for s in (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1e9) if reach / s <= 5)
+    step = next((s for s in (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500) if reach / s <= 5), reach)
     rings = [i * step for i in range(1, 11)]  # metres
     _draw_rings(picture, origin, metre, rings)
     _draw_field_of_view(picture, sample, origin, metre, 1.5 * reach)
