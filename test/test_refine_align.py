@@ -18,12 +18,13 @@ from crossi2p_core.refine.climb import Bounds, climb, posterior, standing
 from crossi2p_core.refine.config import DriveConfig, RefineConfig
 from crossi2p_core.refine.expansion import expand, linearise
 from crossi2p_core.refine.focus import focused, near_view
-from crossi2p_core.refine.image_edges import why_blind
+from crossi2p_core.refine.image_edges import edge_maps, why_blind
 from crossi2p_core.refine.judge import Evidence, judge
 from crossi2p_core.refine.prepare import Prepared, prepare_frame
 from crossi2p_core.refine.present import doubt
 from crossi2p_core.refine.residuals import measure
-from crossi2p_core.refine.uncertainty import combine_with_prior, left_covariance, pose_covariance
+from crossi2p_core.refine.uncertainty import _block_sums, combine_with_prior, left_covariance, pose_covariance
+from crossi2p_core.refine.working_view import working_view
 from crossi2p_core.registrar import Registrar
 from crossi2p_core.types import Camera, PointCloud, Prior, Sample
 
@@ -173,6 +174,17 @@ def test_the_same_input_gives_the_same_answer(drive: list[Sample]) -> None:
     assert np.array_equal(first, second)
 
 
+def test_an_answer_does_not_depend_on_what_was_registered_before(drive: list[Sample]) -> None:
+    image = np.ascontiguousarray(drive[0].image[100:160, 300:390])
+    view = working_view(image, Camera(np.diag([300.0, 300.0, 1.0]), 90, 60), CONFIG.image.focal_px)
+    first = [level.table.clone() for level in edge_maps(view, CONFIG.image, CPU)]
+    kept = []
+    for size in range(1, 60):  # so that arrays come to lie elsewhere in memory
+        kept.append(np.ones(16 * size, np.uint8))
+        again = edge_maps(view, CONFIG.image, CPU)
+        assert all(torch.equal(one, level.table) for one, level in zip(first, again, strict=True))
+
+
 def plain_sample(image: np.ndarray, xyz: np.ndarray, T: np.ndarray | None = None) -> Sample:
     height, width = image.shape[:2]
     camera = Camera(np.array([[300.0, 0, width / 2], [0, 300, height / 2], [0, 0, 1]]), width, height)
@@ -280,6 +292,22 @@ def test_an_exact_world_is_registered_exactly_enough() -> None:
     found = align([sample], Prior(start, 1.0, 0.1), CONFIG, CPU)
     assert float(se3.rotation_error_deg(found.T_cam_lidar, sample.T_cam_lidar)) < 0.35
     assert found.cost_after < found.cost_before
+
+
+def test_edges_in_a_corner_of_the_image_are_told_apart_all_the_same(problem: objective.FrameProblem,
+                                                                    drive: list[Sample]) -> None:
+    T = torch.from_numpy(drive[0].T_cam_lidar)
+    uv, valid, _ = linearise(problem, T[None])
+    width, height = problem.camera.width, problem.camera.height
+    corner = valid[0] & (uv[0, :, 0] < width / 2) & (uv[0, :, 0] > 3 * width / 8) & (uv[0, :, 1] > height / 3)
+    few = replace(problem, xyz=problem.xyz[corner])
+    pull = torch.ones(int(corner.sum()), 6)
+    sums = _block_sums(few, T, pull)
+    assert len(pull) > 50 and float(sums[:, 0].sum()) == len(pull)
+    assert int((sums[:, 0] > 0).sum()) > 12  # of 24 blocks; of those of the whole image it is in two
+    spread = _block_sums(problem, T, torch.ones(len(problem.xyz), 6))[:, 0]
+    columns = (uv[0, valid[0], 0] * 8 / width).long().clamp(0, 7)
+    assert torch.equal(spread.reshape(3, 8).sum(0).long(), torch.bincount(columns, minlength=8))
 
 
 def test_rows_far_apart_make_an_answer_less_sure(problem: objective.FrameProblem, drive: list[Sample]) -> None:

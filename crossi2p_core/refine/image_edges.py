@@ -90,7 +90,7 @@ def _relative_gradients(image: np.ndarray, config: ImageEdgeConfig) -> tuple[np.
     level = cv2.GaussianBlur(np.sqrt(grey + 4), (0, 0), config.smoothing_px)
     gu = cv2.Sobel(level, cv2.CV_32F, 1, 0, ksize=3) * _FIRST
     gv = cv2.Sobel(level, cv2.CV_32F, 0, 1, ksize=3) * _FIRST
-    magnitude = cv2.magnitude(gu, gv)
+    magnitude = np.sqrt(gu * gu + gv * gv)  # cv2.magnitude rounds by where its arrays lie in memory
     total = magnitude + _wide_blur(magnitude, config.surround_px) + 0.5 * float(magnitude.mean()) + 1e-6
     return np.abs(gu) / total, np.abs(gv) / total
 

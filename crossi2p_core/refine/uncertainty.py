@@ -14,6 +14,7 @@ from .objective import UNIT, FrameProblem
 _INFLATION = 1.6  # measured on KITTI: errors over their sandwich sigmas; edges of one object repeat each other's error
 _FLOOR = (0.04,) * 3 + (0.08,) * 3  # UNIT: what the maps' pixels and the reference calibration leave
 _BLOCKS = (8, 3)  # of an image, columns by rows: edges of one block belong together and are not counted as independent
+_FEW_BLOCKS = 6.0  # that edges are spread over, by the inverse of the sum of their squared shares; KITTI's are over 10
 
 
 def pose_covariance(frames: list[FrameProblem], at: Candidates, sigmas: tuple[float, ...],
@@ -58,12 +59,27 @@ def combine_with_prior(step: np.ndarray, covariance: np.ndarray, bounds: Bounds)
 
 
 def _block_sums(frame: FrameProblem, T_cam_lidar: torch.Tensor, pull: torch.Tensor) -> torch.Tensor:
-    """Gradients (N, D) summed per block of the image: (blocks, D)."""
+    """Gradients (N, D) summed per block of the image: (blocks, D).
+
+    At an optimum all of them together sum up to nothing. Where edges fill few blocks each of these does so nearly by
+    itself, and says nothing of the scatter: then the blocks are laid over what the edges fill.
+    """
     uv, valid, _ = linearise(frame, T_cam_lidar[None])
-    column = (uv[0, :, 0] * _BLOCKS[0] / frame.camera.width).long().clamp(0, _BLOCKS[0] - 1)
-    row = (uv[0, :, 1] * _BLOCKS[1] / frame.camera.height).long().clamp(0, _BLOCKS[1] - 1)
+    uv, pull = uv[0][valid[0]], pull[valid[0]]
+    whole = torch.tensor([[0.0, 0.0], [frame.camera.width, frame.camera.height]], device=uv.device, dtype=uv.dtype)
+    block = _block_of(uv, *whole)
+    share = torch.bincount(block, minlength=_BLOCKS[0] * _BLOCKS[1]).double() / max(1, len(block))
+    if len(block) and 1 / share.square().sum() < _FEW_BLOCKS:
+        block = _block_of(uv, uv.amin(0), uv.amax(0))
     sums = torch.zeros(_BLOCKS[0] * _BLOCKS[1], pull.shape[1], dtype=pull.dtype, device=pull.device)
-    return sums.index_add_(0, row * _BLOCKS[0] + column, pull * valid[0, :, None])
+    return sums.index_add_(0, block, pull)
+
+
+def _block_of(uv: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """(N,) number of the block of pixels (N, 2), blocks laid over a box."""
+    place = (uv - low) / (high - low).clamp(min=1e-6)
+    column, row = ((place[:, axis] * count).long().clamp(0, count - 1) for axis, count in enumerate(_BLOCKS))
+    return row * _BLOCKS[0] + column
 
 
 def left_covariance(covariance: np.ndarray, T_cam_lidar: np.ndarray) -> np.ndarray:
