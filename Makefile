@@ -8,7 +8,7 @@ VENV ?= .venv
 OUT ?= out/demo
 CROSSI2P_DATA ?= ../shared/data
 BIN := $(VENV)/bin
-VERSION_OF := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+STAMP := $(VENV)/.crossi2p-installed
 HAS_VENV := $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null
 HAS_COMPILER := command -v g++ >/dev/null && $(PYTHON) -c 'import os, sysconfig; \
   os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null
@@ -17,9 +17,13 @@ HEADERS := $(PYTHON) -c 'import sys; print("python%d.%d-dev" % sys.version_info[
 # Two ROS in one process do not mix: whoever has sourced a distribution gets no second one from PyPI unasked.
 ROS ?= $(if $(ROS_DISTRO),none,wheels)
 
-# Another Python or another ROS is another environment, which is made anew.
-STAMP := $(VENV)/.crossi2p-installed-$(shell $(PYTHON) $(VERSION_OF) 2>/dev/null)-$(ROS)
-OTHERS := $(strip $(filter-out $(STAMP),$(wildcard $(VENV)/.crossi2p-installed*)))
+# Whoever names another Python or another ROS than the environment has gets a new one; who names none keeps it.
+ASKED = $(filter-out file,$(origin $1))
+VERSION_OF := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+HAS_PYTHON := $(if $(call ASKED,PYTHON),$(shell $(BIN)/python $(VERSION_OF) 2>/dev/null))
+HAS_ROS := $(if $(call ASKED,ROS),$(shell cat $(STAMP) 2>/dev/null))
+STALE := $(filter-out $(if $(HAS_PYTHON),$(shell $(PYTHON) $(VERSION_OF) 2>/dev/null)),$(HAS_PYTHON))
+STALE += $(filter-out $(ROS),$(HAS_ROS))
 comma := ,
 EXTRAS := viz,test$(if $(filter wheels,$(ROS)),$(comma)ros)
 
@@ -35,17 +39,17 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install ros demo test test-slow lint results clean
+.PHONY: anew install ros demo test test-slow lint results clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
 
-$(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
+$(STAMP): setup.py setup.cfg pyproject.toml constraints.txt $(if $(strip $(STALE)),anew)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo "crossi2p needs Python 3.10 or newer as $(PYTHON); name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@$(HAS_VENV) || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qqy python3-venv && $(HAS_VENV); } || \
 	  { echo "$(PYTHON) has no venv module; install it first: sudo apt-get install python3-venv" >&2; exit 1; }
-	@test -z "$(OTHERS)" && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@test -z "$(strip $(STALE))" && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing crossi2p and what it needs into $(VENV) (minutes the first time)"
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]' --constraint constraints.txt
 ifeq ($(ROS),wheels)
@@ -54,7 +58,7 @@ ifeq ($(ROS),wheels)
 else
 	@echo "No ROS 2 from PyPI in $(VENV) (ROS $(ROS_DISTRO) is sourced, or ROS=$(ROS)); ROS=wheels installs it"
 endif
-	@touch $@
+	@echo $(ROS) > $@
 
 # Which ROS 2 the environment has, and which packages of it; fails where it has none.
 ros: install

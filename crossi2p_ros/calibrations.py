@@ -31,7 +31,7 @@ class Calibrations:
         """qos, events: of the volatile subscription. stream: where arrivals are counted."""
         self._node, self._stream = node, stream
         self.newest: Any = None
-        self._live = node.create_subscription(CameraInfo, stream.topic, self._on_live, qos, event_callbacks=events)
+        self._live = node.create_subscription(CameraInfo, stream.unresolved, self._on_live, qos, event_callbacks=events)
         self._latched: Subscription | None = None
         # A clock of the node's would stand still with the bag.
         self._timer = node.create_timer(LOOK_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -47,9 +47,9 @@ class Calibrations:
     def _look(self) -> None:
         """Listen to latched publishers, once there is one."""
         if self._latched is None and any(_latches(each.qos_profile) for each in
-                                         self._node.get_publishers_info_by_topic(self._live.topic_name)):
+                                         self._node.get_publishers_info_by_topic(self._stream.unresolved)):
             silent = SubscriptionEventCallbacks(use_default_callbacks=False)  # that it does not hear others is meant
-            self._latched = self._node.create_subscription(CameraInfo, self._live.topic_name, self._on_latched,
+            self._latched = self._node.create_subscription(CameraInfo, self._stream.unresolved, self._on_latched,
                                                            LATCHED, event_callbacks=silent)
 
     def _on_live(self, info: CameraInfo) -> None:

@@ -22,6 +22,7 @@ from .saved_files import save
 from .watch_file import Frames, Kept, Memory, same
 
 KEEP_EVERY = 50  # answers after which the state is written though nothing has changed
+STANDS = 50  # answers with one and the same reference after which it does not move any more
 BLIND_NS = 10**9  # a turn of ten seconds is ten frames that say nothing, however many pairs were passed over in it
 
 
@@ -38,8 +39,8 @@ class Guard:
         self._watch: Watch | None = None
         self._frames: Frames | None = None
         self._instead_of: np.ndarray | None = None
-        self._changed = False  # the last answer's reference was another than the one's before it
-        self.moves = False  # and is at every answer: links between the sensors move
+        self._still = 1  # answers in a row whose reference is that of the one before
+        self.moves = False  # it is another one from answer to answer: links between the sensors move
         self._untried = False  # taken up from the file for want of any other start, and no answer has fitted it yet
         self._told_until = 0  # stamp of the newest pair that has told something: none tells twice
         self._blind_at = 0  # stamp of the last one that told that it cannot
@@ -139,8 +140,8 @@ class Guard:
         self._reference.reset()
         self._repair.forget()
         self._watch = self._instead_of = self.in_use = None
-        self._untried = self._changed = self.moves = False
-        self.words = ""
+        self._untried = self.moves = False
+        self._still, self.words = 1, ""
         self._memory.remove()
 
     def _put_to_use(self, outcome: Outcome) -> None:
@@ -163,10 +164,12 @@ class Guard:
             self._begin(frames, Watch(outcome.reference, self._settings().monitor_config))
             return self._take_up(outcome, frames)
         changed = not same(outcome.reference, self._watch.T_in_use)
-        before, self._changed = self._changed, changed
+        again = changed and self._still == 0
+        self._still = 0 if changed else self._still + 1
+        self.moves &= self._still < STANDS
         if changed and not self.moves:
             self._repair.forget()  # what was said of another reference
-            self.moves = before and not self._reference.accepted
+            self.moves = again and self._settings().prior_source == "tf" and not self._reference.accepted
         if changed and self.moves:
             self._watch.follow(outcome.reference)
         elif changed:
@@ -179,7 +182,7 @@ class Guard:
         """With other sensors everything begins anew."""
         self._repair.forget()
         self._watch, self._frames, self._instead_of, self._untried = watch, frames, None, False
-        self._changed = self.moves = False
+        self._still, self.moves = 1, False
         self._places = Places(self._settings().monitor_window)
 
     def _take_up_found(self, outcome: Outcome) -> list[str]:

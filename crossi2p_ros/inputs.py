@@ -13,9 +13,10 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
-from sensor_msgs.msg import CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
+from crossi2p_core.datasets.messages.camera_info import beside_its_frame, is_rectified_topic
 from crossi2p_core.datasets.messages.stamps import stamp_ns
 
 from .calibrations import Calibrations
@@ -65,7 +66,7 @@ class _Source(Subscriber):
     def __init__(self, node: Node, kind: type, stream: Stream, offset: float, qos: QoSProfile,
                  inputs: Inputs) -> None:
         self.stream, self.offset, self.inputs = stream, round(offset * 1e9), inputs
-        super().__init__(node, kind, stream.topic, qos_profile=qos, event_callbacks=_events(stream))
+        super().__init__(node, kind, stream.unresolved, qos_profile=qos, event_callbacks=_events(stream))
 
     def callback(self, msg: Any) -> None:
         """Count a message and hand it to the synchroniser, unless it has no stamp to go by."""
@@ -92,12 +93,13 @@ class Inputs:
         self._node, self._settings, self._deliver = node, settings, deliver
         self._count, self._restart = count, restart
         chosen = settings()
-        image, cloud, info = (node.resolve_topic_name(topic)  # in its namespace, and remapped
-                              for topic in (chosen.image_topic, chosen.cloud_topic, chosen.info_topic))
-        self._kind = CompressedImage if image.endswith("/compressed") else Image
-        self.image = Stream("image", image, kind=f"sensor_msgs/msg/{self._kind.__name__}")
-        self.cloud = Stream("cloud", cloud, kind="sensor_msgs/msg/PointCloud2")
-        self.info = Stream("camera info", info, kind="sensor_msgs/msg/CameraInfo")
+        packed = node.resolve_topic_name(chosen.image_topic).endswith("/compressed")
+        self._kind = CompressedImage if packed else Image
+        self.image, self.cloud, self.info = (
+            Stream(name, node.resolve_topic_name(asked), kind=f"sensor_msgs/msg/{kind.__name__}", asked=asked)
+            for name, asked, kind in (("image", chosen.image_topic, self._kind),
+                                      ("cloud", chosen.cloud_topic, PointCloud2),
+                                      ("camera info", chosen.info_topic, CameraInfo)))
         self.pairs = 0
         self.clock_jumps = 0
         self._paired_at = -math.inf
@@ -156,6 +158,8 @@ class Inputs:
                 if time.monotonic() - self._jumped_at > ONE_JUMP_S:  # else it was on its way when the time jumped
                     self.refuse(reason)
                 return
+            if not self.pairs and (beside := self._beside()):
+                self._node.get_logger().warning(beside)
             self.pairs += 1
             self._trouble, self._paired_at = "", time.monotonic()
             apart = (stamp_ns(image.header) - stamp_ns(cloud.header)) / 1e9
@@ -163,6 +167,11 @@ class Inputs:
                                (self.image.topic, self.info.topic, self.cloud.topic)))
         except Exception as error:
             self.refuse(f"{type(error).__name__}: {error}")
+
+    def _beside(self) -> str:
+        """That the camera may stand beside its frame, in words; empty where it does not."""
+        rectified = {"auto": is_rectified_topic(self.image.topic), "yes": True, "no": False}[self._settings().rectified]
+        return beside_its_frame(self._calibrations.newest, rectified, self.info.topic)
 
     def _why_not(self, stamp: int, now: int) -> str:
         """Why a pair is not taken, empty where it is; times in ns."""

@@ -11,14 +11,16 @@ from statistics import median
 
 RECENT = 10  # arrivals that the rate is taken from, and stamps that partners are looked for among
 SILENT_S = 3.0  # a stream that said nothing for so long has stopped,
-USUAL = 3  # unless it is so slow that this is less than so many of its usual intervals
+USUAL = 3  # unless it is so slow that this is less than so many of its usual intervals,
+LEAST_INTERVALS = 3  # of which one alone says nothing: it may be a pause
 JUMP_NS = 1_000_000_000  # stamps that fall back further than this have started anew
 
 
 @dataclass
 class Stream:
-    """One topic. kind: package/msg/Type that we listen for, empty where any will do. arrivals: seconds of a steady
-    clock. stamps: ns, what pairs are made by; an empty one ends them."""
+    """One topic. kind: package/msg/Type that we listen for, empty where any will do. asked: the name that the topic
+    comes from, in the node's namespace and remapped; empty: its own. arrivals: seconds of a steady clock. stamps: ns,
+    what pairs are made by; an empty one ends them."""
 
     name: str
     topic: str
@@ -26,6 +28,7 @@ class Stream:
     empty_stamps: int = 0
     jumps_back: int = 0
     kind: str = ""
+    asked: str = ""
     qos_problem: str = ""
     arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     stamps: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -64,7 +67,12 @@ class Stream:
     def patience(self) -> float:
         """Seconds for which it may say nothing."""
         intervals = [after - before for before, after in pairwise(self.arrivals)]
-        return max(SILENT_S, USUAL * median(intervals)) if intervals else SILENT_S
+        return max(SILENT_S, USUAL * median(intervals)) if len(intervals) >= LEAST_INTERVALS else SILENT_S
+
+    @property
+    def unresolved(self) -> str:
+        """The name to subscribe by: what has been remapped would be remapped again."""
+        return self.asked or self.topic
 
 
 def why_no_pairs(image: Stream, cloud: Stream, info: Stream, slop: float, now: float,
@@ -78,7 +86,7 @@ def why_no_pairs(image: Stream, cloud: Stream, info: Stream, slop: float, now: f
         if stream.qos_problem:
             return f"{stream.topic}: {stream.qos_problem}"
         if not stream.count or (stream is not info and stream.silent(now)):
-            return _why_silent(stream, now, publishers(stream.topic))
+            return _why_silent(stream, now, publishers(stream.unresolved))
     for stream in (image, cloud):
         if not stream.stamps:
             return (f"{stream.topic}: the stamps are empty, {stream.empty_stamps} so far; let the driver fill "

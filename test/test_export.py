@@ -219,7 +219,6 @@ def test_bad_options_are_refused_in_words(weights: Path, tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(importlib.util.find_spec("onnx") is not None, reason="onnx is installed here")
 @pytest.mark.parametrize(("out", "form"), [("step-000000001", "pt2"), ("x/../step-000000001.safetensors", "half"),
                                             ("step-000000001.json", "pt2")])
 def test_the_checkpoint_itself_is_not_written_over(weights: Path, tmp_path: Path, out: str, form: str) -> None:
@@ -232,6 +231,7 @@ def test_the_checkpoint_itself_is_not_written_over(weights: Path, tmp_path: Path
     assert {file.name: file.read_bytes() for file in tmp_path.glob("step-*")} == before
 
 
+@pytest.mark.skipif(importlib.util.find_spec("onnx") is not None, reason="onnx is installed here")
 def test_onnx_says_what_to_install(weights: Path, tmp_path: Path) -> None:
     refused = crossi2p("export", weights, tmp_path / "out.onnx", "--format", "onnx", "--batch", "1", "--source", SOURCE)
     assert_refused(refused, "pip install onnx onnxscript onnxruntime")

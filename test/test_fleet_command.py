@@ -23,6 +23,7 @@ from crossi2p_core.commands import fleet
 from crossi2p_core.commands.fleet import calibrate_fleet
 from crossi2p_core.commands.rig import Rig
 from crossi2p_core.commands.vehicles import folder_names
+from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 
 SETTINGS = "candidates: 2\nframes: 2\nfolds: 0\nleast_frames: 1\n"
@@ -173,8 +174,14 @@ def test_a_recording_is_watched_and_made_whole_with_options_in_its_address(tmp_p
 
 def test_vehicles_of_before_stay_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = {"name": "", "status": "ok", "reason": "of a test"}
-    monkeypatch.setattr(fleet, "calibrate_rig", lambda rig: {"cameras": [answer]})
-    for names in (("a", "b"), ("c",), ("b",)):
+
+    def calibrated(rig: Rig) -> dict:
+        if rig.source.endswith("mistyped"):
+            raise InputError("there is no such recording")
+        return {"cameras": [answer]}
+
+    monkeypatch.setattr(fleet, "calibrate_rig", calibrated)
+    for names in (("a", "b"), ("c", "mistyped"), ("b",)):
         calibrate_fleet([Rig(str(tmp_path / name)) for name in names], tmp_path / "out")
     told = json.loads((tmp_path / "out" / "fleet.json").read_text())
     assert sorted(row["vehicle"] for row in told) == ["a", "b", "c"] and told[0]["vehicle"] == "b"

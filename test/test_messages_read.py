@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from crossi2p_core.datasets.messages.camera_info import camera_from_message, is_rectified_topic
+from crossi2p_core.datasets.messages.camera_info import beside_its_frame, camera_from_message, is_rectified_topic
 from crossi2p_core.datasets.messages.clouds import cloud_from_message
 from crossi2p_core.datasets.messages.images import image_from_message
 from crossi2p_core.datasets.messages.stamps import stamp_ns
@@ -122,6 +122,13 @@ def test_ros1_spells_the_matrices_upper_case():
                                   camera_from_message(info(), 640, 480, False, "here").K)
 
 
+def test_a_camera_that_may_stand_beside_its_frame_is_told():
+    second = info(p=[400.0, 0, 320, -48, 0, 400, 240, 0, 0, 0, 1, 0])
+    assert "fourth column of P is [-48.0, 0.0, 0.0]" in beside_its_frame(second, True, "here")
+    assert not beside_its_frame(second, False, "here") and not beside_its_frame(info(), True, "here")
+    assert camera_from_message(second, 640, 480, True, "here").K[0, 0] == 400
+
+
 def test_binning_and_region_of_interest_move_the_pixels():
     roi = Message(x_offset=100, y_offset=40, width=400, height=200)
     camera = camera_from_message(info(roi=roi, binning_x=2, binning_y=2), 200, 100, False, "here")
@@ -142,7 +149,6 @@ def test_a_resized_image_gets_resized_intrinsics_and_another_shape_is_refused():
     ({"k": [0.0] * 9}, False, "not calibrated.*K is all zeros"),
     ({"p": [0.0] * 12}, True, "not calibrated.*P is all zeros"),
     ({"distortion_model": "mystery"}, False, "mystery"),
-    ({"p": [400.0, 0, 320, -48, 0, 400, 240, 0, 0, 0, 1, 0]}, True, "fourth column .* second one of a stereo pair"),
     ({"k": [float("nan"), *info().k[1:]]}, False, "bag"),
     ({"binning_x": 641}, False, "binning by 641 x 1 leaves nothing of 640x480 pixels"),
 ])

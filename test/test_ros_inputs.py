@@ -110,7 +110,8 @@ def test_pairs_come_with_their_calibration(compressed: bool) -> None:
 
 def test_what_is_remapped_is_what_is_subscribed_to_named_and_taken_for_rectified() -> None:
     network, pairs = own_network(), []
-    remapped = ("--ros-args", "-r", "/camera/image_raw:=/front/image_rect", "-r", "points:=/velodyne")
+    remapped = ("--ros-args", "-r", "/camera/image_raw:=/front/image_rect", "-r", "points:=/velodyne",
+                "-r", "/velodyne:=/other")  # of another node's: what has been remapped is not remapped again
     with running_node("robot", network) as (robot, _), running_node("node", network, *remapped) as (node, spin_until):
         settings = settings_from({"cloud_topic": "points"})
         inputs = Inputs(node, lambda: settings, pairs.append, Ledger().count, lambda: None)

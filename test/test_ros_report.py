@@ -130,6 +130,10 @@ def test_a_slow_topic_is_waited_for() -> None:
         made[1].arrived((105 + k) * 10**9, NOW - 8 - 5 * (3 - k))
     assert reason(*made) == "" and made[1].rate(NOW) == pytest.approx(0.2)
     assert made[1].silent(NOW + 8)
+    paused = Stream("cloud", "/cloud")
+    for at in (NOW - 60, NOW):
+        paused.arrived(10**9, at)
+    assert paused.silent(NOW + 4)  # one pause is no habit
 
 
 def test_pairs_that_come_late_need_no_reason() -> None:

@@ -11,7 +11,7 @@ import io
 import json
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -195,11 +195,13 @@ def _stamps(recording: Path) -> list[tuple[str, int, int]]:
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
-def _others(out: Path, fleet: Iterable[str]) -> list[Row]:
-    """Rows of vehicles that stand in `fleet.json` from before, and are none of the fleet."""
+def _others(out: Path, fleet: dict[str, Rig]) -> list[Row]:
+    """Rows of vehicles that stand in `fleet.json` from before, have their folder, and are none of the fleet."""
+    sources = {rig.source for rig in fleet.values()}
     try:
         return [{name: row[name] for name in COLUMNS} for row in json.loads((out / "fleet.json").read_text())
-                if row["vehicle"] not in fleet]
+                if row["vehicle"] not in fleet and row["source"] not in sources
+                and (out / row["vehicle"] / ROW).is_file()]
     except (OSError, ValueError, LookupError, TypeError):  # there is none, or nobody can read it
         return []
 

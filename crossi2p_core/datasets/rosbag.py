@@ -9,6 +9,7 @@ Opening reads the bag once for the stamps; after that a frame reads its two mess
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..types import Camera, Sample
-from .messages.camera_info import camera_from_message, is_rectified_topic
+from .messages.camera_info import beside_its_frame, camera_from_message, is_rectified_topic
 from .messages.clouds import cloud_from_message
 from .messages.images import image_from_message
 from .messages.stamps import stamp_ns
@@ -73,6 +74,8 @@ class RosbagSource(Source):
         self._infos = [message for _, _, message in self._bag.messages([self.topics.info])]
         if not self._infos:
             raise InputError(_lost(self._bag.path, self.topics.info))
+        if beside := beside_its_frame(self._infos[0], self._rectified, f"{self._bag.path}, {self.topics.info}"):
+            print(f"crossi2p: {beside}", file=sys.stderr)
         self._image_frame = streams[self.topics.image].frame or self._infos[0].header.frame_id
         self._cloud_frame = streams[self.topics.cloud].frame
         ends = frame_name(self._image_frame), frame_name(self._cloud_frame)

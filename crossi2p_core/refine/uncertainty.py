@@ -15,6 +15,7 @@ _INFLATION = 1.6  # measured on KITTI: errors over their sandwich sigmas; edges 
 _FLOOR = (0.04,) * 3 + (0.08,) * 3  # UNIT: what the maps' pixels and the reference calibration leave
 _BLOCKS = (8, 3)  # of an image, columns by rows: edges of one block belong together and are not counted as independent
 _FEW_BLOCKS = 6.0  # that edges are spread over, by the inverse of the sum of their squared shares; KITTI's are over 10
+_MOST = (0.02, 0.98)  # of the edges: a few strays would make their box the whole image again
 
 
 def pose_covariance(frames: list[FrameProblem], at: Candidates, sigmas: tuple[float, ...],
@@ -70,7 +71,7 @@ def _block_sums(frame: FrameProblem, T_cam_lidar: torch.Tensor, pull: torch.Tens
     block = _block_of(uv, *whole)
     share = torch.bincount(block, minlength=_BLOCKS[0] * _BLOCKS[1]).double() / max(1, len(block))
     if len(block) and 1 / share.square().sum() < _FEW_BLOCKS:
-        block = _block_of(uv, uv.amin(0), uv.amax(0))
+        block = _block_of(uv, *torch.quantile(uv, torch.tensor(_MOST).to(uv), dim=0))
     sums = torch.zeros(_BLOCKS[0] * _BLOCKS[1], pull.shape[1], dtype=pull.dtype, device=pull.device)
     return sums.index_add_(0, block, pull)
 

@@ -10,7 +10,7 @@ from threading import Thread
 import numpy as np
 
 from crossi2p_core.commands.progress import progress
-from crossi2p_core.datasets.bag_writer import write_bag
+from crossi2p_core.datasets.bag_writer import without_times, write_bag
 from crossi2p_core.datasets.rosbag import RosbagSource, matches
 from crossi2p_core.datasets.source import Source
 from crossi2p_core.datasets.synthetic import SyntheticSource
@@ -53,7 +53,7 @@ class Drive:
     def write(self) -> None:
         """Render the drive and write the bag, whole or not at all, in place of a former one; some seconds per frame."""
         with progress("Rendering") as advance:
-            write_bag(_rendered(self._frames), self.bag, overwrite=True, hz=self.hz,
+            write_bag(map(without_times, _rendered(self._frames)), self.bag, overwrite=True, hz=self.hz,
                       progress=lambda done, _: advance(done, FRAMES))
 
     def recorded(self) -> Source:

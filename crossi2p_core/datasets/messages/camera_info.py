@@ -21,17 +21,12 @@ def camera_from_message(info: Any, width: int, height: int, rectified: bool, whe
     rectified: the image is undistorted, so P counts; otherwise K and D. Binning and the region of interest are
     honoured; an image at another resolution of the same shape gets the intrinsics rescaled.
     Raises InputError for K = 0 (an uncalibrated camera), a number of coefficients that its model does not have, an
-    unknown model, binning larger than the image, another shape of image, or a rectified image of the second camera of a
-    stereo pair, which sees from beside its frame.
+    unknown model, binning larger than the image, or another shape of image.
     """
     K, D, P = (np.asarray(_field(info, name), dtype=np.float64) for name in "kdp")
     if not (P if rectified else K).any():
         raise InputError(f"{where}: the camera is not calibrated, CameraInfo.{'P' if rectified else 'K'} is all zeros; "
                          "calibrate it, or give the calibration in a folder of pairs")
-    if rectified and not np.allclose(P.reshape(3, 4)[:, 3], 0, atol=1e-9):
-        raise InputError(f"{where}: the fourth column of CameraInfo.P is not 0, so the image is the second one of a "
-                         "stereo pair, and its frame is the first camera's; take the images of the first camera, or "
-                         "raw ones with a frame of their own")
     full = (int(info.width), int(info.height)) if info.width and info.height else (width, height)
     roi = info.roi
     try:
@@ -47,6 +42,20 @@ def camera_from_message(info: Any, width: int, height: int, rectified: bool, whe
         raise InputError(f"{where}: the image is {width}x{height} but its CameraInfo is for "
                          f"{camera.width}x{camera.height}; the two are not of one camera")
     return camera.resize(width, height)
+
+
+def beside_its_frame(info: Any, rectified: bool, where: str) -> str:
+    """In words, that a rectified image may be seen from beside the frame that it names; empty where it is not.
+
+    By sensor_msgs/CameraInfo the fourth column of P is where the second camera of a stereo pair stands in the frame of
+    the first one, which both name. Converters of KITTI give each camera a frame of its own, and fill the column all the
+    same; so what holds cannot be known from here.
+    """
+    column = np.asarray(_field(info, "p"), dtype=np.float64).reshape(3, 4)[:, 3]
+    if not rectified or np.allclose(column, 0, atol=1e-9):
+        return ""
+    return (f"{where}: the fourth column of P is {column.round(4).tolist()} and is not looked at; if the images name "
+            "the frame of the first camera of a stereo pair, the extrinsic is off by that of the second one")
 
 
 def _field(info: Any, name: str) -> Any:
