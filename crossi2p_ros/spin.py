@@ -38,11 +38,16 @@ def run(arguments: list[str] | None, stop: Stop) -> None:
             node.trigger_activate()
         while not stop.asked:
             executor.spin_once(timeout_sec=LOOK_UP_S)
+        _answer_all(node, executor)
     finally:
-        node.dismiss()
-        last = time.monotonic() + ANSWERED_S
-        while node.is_waited_for and time.monotonic() < last:
-            executor.spin_once(timeout_sec=LOOK_UP_S)
         node.close()
         executor.shutdown(timeout_sec=0.2)
         rclpy.try_shutdown()
+
+
+def _answer_all(node: RegisterNode, executor: SingleThreadedExecutor) -> None:
+    """Tell whoever waits for an answer that there will be none, and let them hear it."""
+    node.dismiss()
+    last = time.monotonic() + ANSWERED_S
+    while node.is_waited_for and time.monotonic() < last:
+        executor.spin_once(timeout_sec=LOOK_UP_S)
