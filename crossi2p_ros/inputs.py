@@ -32,7 +32,7 @@ ONE_JUMP_S = 0.5  # the clock, the images and the clouds notice one jump one aft
 @dataclass(frozen=True)
 class Pair:
     """Messages that belong together. apart: seconds from cloud to image, offset included. arrived: steady seconds.
-    topics: of image, info and cloud, as they are subscribed to."""
+    topics: of image, info and cloud, as they are subscribed to. rectified: the image is undistorted."""
 
     image: Any
     info: Any
@@ -40,6 +40,7 @@ class Pair:
     apart: float
     arrived: float
     topics: tuple[str, str, str]
+    rectified: bool
 
     @property
     def stamp(self) -> int:
@@ -100,6 +101,7 @@ class Inputs:
             for name, asked, kind in (("image", chosen.image_topic, self._kind),
                                       ("cloud", chosen.cloud_topic, PointCloud2),
                                       ("camera info", chosen.info_topic, CameraInfo)))
+        self._rectified = {"auto": is_rectified_topic(self.image.topic), "yes": True, "no": False}[chosen.rectified]
         self.pairs = 0
         self.clock_jumps = 0
         self._paired_at = -math.inf
@@ -158,20 +160,16 @@ class Inputs:
                 if time.monotonic() - self._jumped_at > ONE_JUMP_S:  # else it was on its way when the time jumped
                     self.refuse(reason)
                 return
-            if not self.pairs and (beside := self._beside()):
+            info = self._calibrations.newest
+            if not self.pairs and (beside := beside_its_frame(info, self._rectified, self.info.topic)):
                 self._node.get_logger().warning(beside)
             self.pairs += 1
             self._trouble, self._paired_at = "", time.monotonic()
             apart = (stamp_ns(image.header) - stamp_ns(cloud.header)) / 1e9
-            self._deliver(Pair(image.message, self._calibrations.newest, cloud.message, apart, self._paired_at,
-                               (self.image.topic, self.info.topic, self.cloud.topic)))
+            self._deliver(Pair(image.message, info, cloud.message, apart, self._paired_at,
+                               (self.image.topic, self.info.topic, self.cloud.topic), self._rectified))
         except Exception as error:
             self.refuse(f"{type(error).__name__}: {error}")
-
-    def _beside(self) -> str:
-        """That the camera may stand beside its frame, in words; empty where it does not."""
-        rectified = {"auto": is_rectified_topic(self.image.topic), "yes": True, "no": False}[self._settings().rectified]
-        return beside_its_frame(self._calibrations.newest, rectified, self.info.topic)
 
     def _why_not(self, stamp: int, now: int) -> str:
         """Why a pair is not taken, empty where it is; times in ns."""

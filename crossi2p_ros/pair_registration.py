@@ -40,10 +40,9 @@ class PairRegistration:
 
     def sample_of(self, pair: Pair) -> Sample:
         """Raises InputError, with the reason, where the messages cannot be used."""
-        rectified = {"auto": None, "yes": True, "no": False}[self._settings().rectified]
         image_topic, info_topic, cloud_topic = pair.topics
         return sample_from_messages(pair.image, pair.info, pair.cloud, image_topic=image_topic, info_topic=info_topic,
-                                    cloud_topic=cloud_topic, rectified=rectified)
+                                    cloud_topic=cloud_topic, rectified=pair.rectified)
 
     def register(self, pairs: Sequence[Pair], samples: Sequence[Sample], converted: float,
                  searching: Callable[[], bool]) -> Outcome:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a dist
 from lifecycle_msgs.msg import Transition
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
+from rclpy.task import Future
 from rclpy.time import Time
 from registering import CAMERA, LIDAR, ROOT, Sensors, own_network, registering, running_node
 from std_srvs.srv import Trigger
@@ -151,8 +154,9 @@ def test_every_transition_and_an_interruption_take_less_than_two_seconds(sample:
         assert time.monotonic() - begin < WITHIN_S
 
 
-def test_whoever_waits_for_a_calibration_is_answered_when_the_node_is_taken_apart(sample: Sample,
-                                                                                  prior: np.ndarray) -> None:
+@contextmanager
+def asked_to_calibrate(sample: Sample, prior: np.ndarray, calls: int) -> Iterator[tuple[Sensors, Any, list[Future]]]:
+    """A robot, the node's process, and calls of ~/calibrate that have just been made."""
     network = own_network()
     with running_node("robot", network) as (node, spin_until), \
             registering(network, autostart="true", mode="manual") as process:
@@ -161,7 +165,13 @@ def test_whoever_waits_for_a_calibration_is_answered_when_the_node_is_taken_apar
         assert robot.sending_until(lambda: robot.says("call ~/calibrate")), robot.said
         client = node.create_client(Trigger, "/register_node/calibrate")
         assert spin_until(client.service_is_ready)
-        waiting = [client.call_async(Trigger.Request()) for _ in range(2)]
+        yield robot, process, [client.call_async(Trigger.Request()) for _ in range(calls)]
+
+
+def test_whoever_waits_for_a_calibration_is_answered_when_the_node_is_taken_apart(sample: Sample,
+                                                                                  prior: np.ndarray) -> None:
+    with asked_to_calibrate(sample, prior, calls=2) as (robot, process, waiting):
+        node, spin_until = robot.node, robot.spin_until
         assert robot.ask_state(Transition.TRANSITION_DEACTIVATE) and robot.ask_state(Transition.TRANSITION_CLEANUP)
         assert spin_until(lambda: all(each.done() for each in waiting)), "nobody answered"
         assert spin_until(lambda: node.count_services("/register_node/calibrate") == 0)
@@ -170,18 +180,10 @@ def test_whoever_waits_for_a_calibration_is_answered_when_the_node_is_taken_apar
 
 def test_whoever_waits_for_a_calibration_is_answered_when_the_process_is_told_to_end(sample: Sample,
                                                                                      prior: np.ndarray) -> None:
-    network = own_network()
-    with running_node("robot", network) as (node, spin_until), \
-            registering(network, autostart="true", mode="manual") as process:
-        robot = Sensors(node, spin_until, sample)
-        robot.tell_prior(prior)
-        assert robot.sending_until(lambda: robot.says("call ~/calibrate")), robot.said
-        client = node.create_client(Trigger, "/register_node/calibrate")
-        assert spin_until(client.service_is_ready)
-        waiting = [client.call_async(Trigger.Request()) for _ in range(4)]
-        spin_until(lambda: False, 0.3)
+    with asked_to_calibrate(sample, prior, calls=4) as (robot, process, waiting):
+        robot.spin_until(lambda: False, 0.3)
         process.send_signal(signal.SIGTERM)
-        assert spin_until(lambda: all(each.done() for each in waiting)), "nobody answered"
+        assert robot.spin_until(lambda: all(each.done() for each in waiting)), "nobody answered"
         assert process.wait(10) == 0
 
 

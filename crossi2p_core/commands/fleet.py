@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import atomic
-from ..datasets.detect import recording_of
+from ..datasets.detect import split_address
 from ..errors import InputError
 from .processes import each_by_itself
 from .records import plain
@@ -96,9 +96,8 @@ def _from_anywhere(rig: Rig) -> Rig:
     named = {key: getattr(rig, key) for key in ("config", "weights", "out")}
     whole: dict[str, Any] = {key: str(Path(text).absolute()) for key, text in named.items()
                              if text is not None and (key == "out" or Path(text).exists())}
-    recording = recording_of(rig.source)
+    recording, options = split_address(rig.source)
     if recording.exists():
-        options = "" if recording == Path(rig.source) else "?" + rig.source.rpartition("?")[2]
         whole["source"] = f"{recording.absolute()}{options}"
     inits = None if rig.init is None else ",".join(str(file.absolute()) for file in _inits(rig))
     return replace(rig, init=inits, **whole)
@@ -172,7 +171,7 @@ def _digest(rig: Rig) -> str:
     asked = asdict(rig) | {"config": _content(rig.config)}
     asked["init"] = [_content(str(file)) for file in _inits(rig)]
     asked["networks"] = [None if file is None else _content(str(file)) for file in networks(rig.weights)]
-    asked["recorded"] = _stamps(recording_of(rig.source))
+    asked["recorded"] = _stamps(split_address(rig.source)[0])
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 

@@ -60,18 +60,18 @@ def open_source(path: str | Path, camera: str | None = None, **options: Any) -> 
     return source
 
 
-def recording_of(address: str) -> Path:
-    """Where a recording lies, without the options that may follow its path."""
-    path, mark, _ = address.rpartition("?")
-    return Path(path if mark and not Path(address).exists() else address)
+def split_address(address: str) -> tuple[Path, str]:
+    """Where a recording lies, and what follows the last question mark of a path that is none itself, with that mark."""
+    path, mark, options = address.rpartition("?")
+    return (Path(path), mark + options) if mark and not Path(address).exists() else (Path(address), "")
 
 
 def _options_of(address: str) -> tuple[Path, dict[str, Any]]:
-    """What follows the last question mark of a path that is none itself, as options of a reader."""
-    path = recording_of(address)
-    if str(path) == str(Path(address)):
+    """The recording of an address, and its options as those of a reader."""
+    path, options = split_address(address)
+    if not options:
         return path, {}
-    pairs = parse_qsl(address.rpartition("?")[2], keep_blank_values=True)
+    pairs = parse_qsl(options[1:], keep_blank_values=True)
     if not pairs or not all(value for _, value in pairs):
         raise InputError(f"{address}: after the question mark stand options with their values, such as "
                          f"'{path}?cloud_topic=/top/points&slop=0.1'")

@@ -78,10 +78,11 @@ def align(samples: Sequence[Sample], prior: Prior, config: RefineConfig, device:
     T = start if verdict.keep_start else agreed.candidate.T[0]
     residuals = measure(at_start if verdict.keep_start else at_found, T, samples[0].camera)
     T_cam_lidar = T.cpu().numpy()
+    failed = verdict.status == "failed"
+    covariance = _bounds_covariance(prior) if failed else left_covariance(evidence.covariance, T_cam_lidar)
     timings = {"prepare": ready - begin, "search": searched - ready, "judge": time.perf_counter() - searched}
     return Alignment(
-        T_cam_lidar, _bounds_covariance(prior) if verdict.status == "failed" else left_covariance(
-            evidence.covariance, T_cam_lidar), verdict.status,
+        T_cam_lidar, covariance, verdict.status,
         "; ".join([verdict.reason, *unusable]), -evidence.score_start,
         -(evidence.score_start if verdict.keep_start else evidence.score_found), residuals,
         overlap(samples[0].cloud, samples[0].camera, T_cam_lidar),

@@ -14,7 +14,7 @@ from .objective import UNIT, FrameProblem
 _INFLATION = 1.6  # measured on KITTI: errors over their sandwich sigmas; edges of one object repeat each other's error
 _FLOOR = (0.04,) * 3 + (0.08,) * 3  # UNIT: what the maps' pixels and the reference calibration leave
 _BLOCKS = (8, 3)  # of an image, columns by rows: edges of one block belong together and are not counted as independent
-_FEW_BLOCKS = 6.0  # that edges are spread over, by the inverse of the sum of their squared shares; KITTI's are over 10
+_FEW_BLOCKS = 6.0  # that edges are spread over, by the inverse of the sum of their squared shares; KITTI's are over 9
 _MOST = (0.02, 0.98)  # of the edges: a few strays would make their box the whole image again
 
 

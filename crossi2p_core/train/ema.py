@@ -16,7 +16,8 @@ class AveragedModel:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.module = model if decay == 0 else copy.deepcopy(model).requires_grad_(False)
-        self._good = [buffer.clone() for buffer in model.buffers()]  # of the model, after the last step that was taken
+        # after the last step that was taken
+        self._good = [buffer.clone() for buffer in model.buffers()] if decay == 0 else list(self.module.buffers())
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
@@ -27,8 +28,6 @@ class AveragedModel:
         share = 1 - ema_decay(step, self.decay)
         for mean, new in zip(self.module.parameters(), model.parameters(), strict=True):
             mean.lerp_(new, share)
-        for kept, now in zip(self.module.buffers(), model.buffers(), strict=True):
-            kept.copy_(now)
 
     @torch.no_grad()
     def keep_buffers(self, model: nn.Module) -> None:
