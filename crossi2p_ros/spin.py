@@ -16,7 +16,8 @@ from .lifecycle import RegisterNode
 from .process import Stop, ros_arguments_in_words
 
 LOOK_UP_S = 0.1  # how often it is seen whether the process shall end
-ANSWERED_S = 1.0  # within which whoever waits for an answer is told, before the process ends
+HEARD_S = 0.4  # that answers have on their way: what a process has sent that ends at once may never arrive
+ANSWERED_S = 1.0  # at most, until whoever waits for an answer is told
 
 
 def run(arguments: list[str] | None, stop: Stop) -> None:
@@ -46,8 +47,8 @@ def run(arguments: list[str] | None, stop: Stop) -> None:
 
 
 def _answer_all(node: RegisterNode, executor: SingleThreadedExecutor) -> None:
-    """Tell whoever waits for an answer that there will be none, and let them hear it."""
+    """Tell whoever waits for an answer that there will be none, those too who have just called, and let them hear it."""
     node.dismiss()
-    last = time.monotonic() + ANSWERED_S
-    while node.is_waited_for and time.monotonic() < last:
+    begin = time.monotonic()
+    while time.monotonic() < begin + (ANSWERED_S if node.is_waited_for else HEARD_S):
         executor.spin_once(timeout_sec=LOOK_UP_S)

@@ -183,7 +183,7 @@ def test_whoever_waits_for_a_calibration_is_answered_when_the_process_is_told_to
     with asked_to_calibrate(sample, prior, calls=4) as (robot, process, waiting):
         robot.spin_until(lambda: False, 0.3)
         process.send_signal(signal.SIGTERM)
-        assert robot.spin_until(lambda: all(each.done() for each in waiting)), "nobody answered"
+        assert robot.spin_until(lambda: all(each.done() for each in waiting)), [each.done() for each in waiting]
         assert process.wait(10) == 0
 
 

@@ -50,8 +50,7 @@ def pair_of(sample: Sample, second: int, camera_frame: str = "camera") -> Pair:
     """Its messages."""
     stamp = second * 10**9
     return Pair(MAKE.image(sample.image, stamp, camera_frame), MAKE.camera_info(sample.camera, stamp, camera_frame),
-                MAKE.cloud(sample.cloud, stamp, "lidar"), 0.0, time.monotonic(), ("/image", "/camera_info", "/points"),
-                False)
+                MAKE.cloud(sample.cloud, stamp, "lidar"), 0.0, time.monotonic(), ("/image", "/info", "/points"), False)
 
 
 @dataclass
