@@ -47,7 +47,7 @@ def run(arguments: list[str] | None, stop: Stop) -> None:
 
 
 def _answer_all(node: RegisterNode, executor: SingleThreadedExecutor) -> None:
-    """Tell whoever waits for an answer that there will be none, those too who have just called, and let them hear it."""
+    """Tell whoever waits for an answer, or has just called, that there will be none, and let them hear it."""
     node.dismiss()
     begin = time.monotonic()
     while time.monotonic() < begin + (ANSWERED_S if node.is_waited_for else HEARD_S):
