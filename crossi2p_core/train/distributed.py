@@ -40,6 +40,9 @@ def joined_world(device: str = "auto") -> Iterator[World]:
     """The world that torchrun's environment describes; alone where there is none. device: auto, cpu or cuda[:n].
 
     Raises InputError for a device that is not there.
+
+    Leaving it ends gloo's threads: one that still lets go of a tensor while the interpreter ends aborts the process
+    (pytorch issue 190489). They end with the last reference to the group.
     """
     size, rank, local = (int(os.environ.get(name, default)) for name, default in (
         ("WORLD_SIZE", "1"), ("RANK", "0"), ("LOCAL_RANK", "0")))
@@ -47,6 +50,9 @@ def joined_world(device: str = "auto") -> Iterator[World]:
     if size == 1:
         yield World(0, 1, chosen)
         return
+    # DDP imports this, and its functions' default is the group of that moment: imported later, it would keep ours.
+    from torch.distributed.nn import functional  # noqa: F401
+
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=size,
