@@ -1,8 +1,9 @@
 """What does `crossi2p adapt` teach from wrong starts? `python -m benchmarks.adaptation DATA`.
 
 The first thirty frames of the KITTI drive teach the package's weights: with the recorded extrinsic, with what the
-frames agree on from a start that is 5 deg / 25 cm off at most, and from no guess at all. Every one is judged by frames
-that taught none of them, beside wrong images (`recall.py`): those further along the street, single ones of other
+frames agree on from a start that is 5 deg / 25 cm off at most, from no guess at all, and with the recorded extrinsic
+and as many pairs of synthetic worlds (`out/worlds_near`, `out/worlds_more`; docs/training.md). Every one is judged by
+frames that taught none of them, beside wrong images (`recall.py`): those further along the street, single ones of other
 drives, other rigs. Runs in `out/adaptation` are not made again. The table goes into `docs/results.md`.
 """
 
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 
 from crossi2p_core import atomic
 from crossi2p_core.calibration_file import Extrinsic, write_calibration
@@ -32,8 +34,11 @@ from .recall import groups, recall
 from .refinement import TABLE
 
 DRIVE, FRAMES = "compact/kitti_raw_drive", "0:30"
+TRUE, BESIDE = "true", "true; half of the pairs synthetic"
 STARTS: dict[str, list[str]] = {
-    "true": [], "5 deg / 25 cm off at most": ["--perturb", "5,25", "--seed", "1"], "none": ["--from-scratch"]}
+    TRUE: [], "5 deg / 25 cm off at most": ["--perturb", "5,25", "--seed", "1"], "none": ["--from-scratch"],
+    BESIDE: []}
+WORLDS = ("out/worlds_near", "out/worlds_more")  # as docs/training.md makes them
 OUT = Path("out/adaptation")
 SEEDS = range(3)
 PACKAGE = "the package's weights"
@@ -58,7 +63,7 @@ def main() -> None:
 
 def folder_of(start: str) -> Path:
     """Of all that comes of a start."""
-    return OUT / start.replace(" ", "_").replace("/", "")
+    return OUT / start.replace(" ", "_").replace("/", "").replace(";", "")
 
 
 def teach(data: str, start: str, steps: int) -> None:
@@ -67,8 +72,11 @@ def teach(data: str, start: str, steps: int) -> None:
     if (out / "report.json").exists():
         return
     settings = out.with_suffix(".yaml")
-    atomic.write_text(settings, f"steps: {steps}\nrounds: {1 if start == 'true' else 3}\nworkers: 0\n")
-    if start == "true":
+    known = start in (TRUE, BESIDE)
+    beside = [{"path": path, "weight": 0.5} for path in WORLDS] if start == BESIDE else []
+    atomic.write_text(settings, yaml.safe_dump({"steps": steps, "rounds": 1 if known else 3, "workers": 0,
+                                                "beside": beside}))
+    if known:
         (out / "round_1").mkdir(parents=True, exist_ok=True)
         recorded = open_source(f"{data}/{DRIVE}")[0].T_cam_lidar
         assert recorded is not None

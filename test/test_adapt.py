@@ -12,13 +12,16 @@ import pytest
 import yaml
 from command_line import assert_refused, crossi2p
 
-from crossi2p_core.adapt.rounds import Stopped
+from crossi2p_core.adapt.config import AdaptConfig
+from crossi2p_core.adapt.rounds import Stopped, _settings
 from crossi2p_core.calibration_file import Extrinsic, read_extrinsic, write_calibration
+from crossi2p_core.config import load_config
 from crossi2p_core.datasets import open_source
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.train import checkpoint
 from crossi2p_core.train.assemble import _open
+from crossi2p_core.train.config import SourceConfig
 
 TINY = {
     "preset": "light", "size": [64, 128], "image": {"layers": [1, 1, 1, 1], "width": 8},
@@ -64,6 +67,13 @@ def adapted(drive: Path, weights: Path, settings: Path, tmp_path_factory: pytest
                        settings, "--device", "cpu")
     assert outcome.code == 0, outcome
     return out
+
+
+def test_what_is_learned_beside_the_drive_keeps_its_own_extrinsic(tmp_path: Path) -> None:
+    config = load_config(AdaptConfig, {"beside": [{"path": "synthetic:hall?frames=3", "weight": 0.5}]})
+    drive, beside = _settings(Path("default"), SourceConfig(path="drive"), tmp_path, config).sources
+    assert (drive.path, drive.extrinsic, drive.weight) == ("drive", str(tmp_path / "extrinsic.yaml"), 1.0)
+    assert (beside.path, beside.extrinsic, beside.weight) == ("synthetic:hall?frames=3", None, 0.5)
 
 
 def test_it_learns_what_the_frames_agree_on(adapted: Path, drive: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ..calibrate.config import CalibrateConfig
 from ..config import option
+from ..train.config import SourceConfig
 
 
 @dataclass(frozen=True)
@@ -20,4 +21,5 @@ class AdaptConfig:
     ema: float = option(0.99, low=0.0, high=0.999999)
     workers: int = option(1, low=0, high=256)
     seed: int = option(0, low=0, high=2**31)
+    beside: tuple[SourceConfig, ...] = ()  # also learned from, as recorded, so that all else is not unlearned
     calibrate: CalibrateConfig = field(default_factory=CalibrateConfig)

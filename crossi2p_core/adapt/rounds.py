@@ -144,11 +144,11 @@ def _calibrated(read: Read, recording: str, prior: Prior | None, weights: Path, 
 
 
 def _settings(weights: Path, learn_from: SourceConfig, folder: Path, config: AdaptConfig) -> TrainConfig:
-    """The run that the weights come from, with this drive alone to learn from."""
+    """The run that the weights come from, with this drive to learn from, and what is to be learned beside it."""
     before = load_config(TrainConfig, checkpoint.load(weights, training=False).config)
     return replace(
         before, out=str(folder / "train"), weights=str(weights), image_weights=None, validation=(),
-        sources=(replace(learn_from, extrinsic=str(folder / "extrinsic.yaml")),), steps=config.steps,
+        sources=(replace(learn_from, extrinsic=str(folder / "extrinsic.yaml")), *config.beside), steps=config.steps,
         batch=config.batch, accumulate=1, lr=config.lr, warm_up=min(config.warm_up, config.steps - 1), ema=config.ema,
         workers=config.workers, seed=config.seed, checkpoint_every=max(50, config.steps // 4), keep=1,
         gradnorm=replace(before.gradnorm, pose_from_step=0), augment=replace(before.augment, shift_grows_over=0))
