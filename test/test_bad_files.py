@@ -131,3 +131,11 @@ def test_hostile_compact_clouds(tmp_path: Path, arrays: dict[str, np.ndarray]) -
     (tmp_path / "a.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:-30])
     with pytest.raises(InputError, match=r"a\.npz"):
         open_source(tmp_path)[0]
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_pictures_of_more_bits_are_not_dark(tmp_path: Path, bits: int) -> None:
+    ramp = np.linspace(0, 2**bits - 1, 64).astype(np.uint8 if bits == 8 else np.uint16)
+    cv2.imwrite(str(tmp_path / "ramp.png"), np.tile(ramp, (4, 1)))
+    image = read_image(tmp_path / "ramp.png")
+    assert image.dtype == np.uint8 and image.shape == (4, 64, 3) and image.min() == 0 and image.max() == 255

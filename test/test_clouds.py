@@ -104,6 +104,40 @@ def test_every_cloud_format_gives_the_same_points(tmp_path: Path, name: str) -> 
     assert np.allclose(cloud.intensity, SCAN[:, 3], atol=1e-6)
 
 
+@pytest.mark.parametrize("numbers", [3, 5, 6])
+def test_bin_points_of_other_widths_are_noticed(tmp_path: Path, numbers: int) -> None:
+    wide = np.random.default_rng(0).normal(0, 10, (400, numbers)).astype(np.float32)  # 400: a multiple of 4 in all
+    (tmp_path / "cloud.bin").write_bytes(wide.tobytes())
+    with pytest.raises(InputError, match="negative intensities"):
+        read_cloud(tmp_path / "cloud.bin")
+
+
+def test_a_table_on_its_side_is_refused(tmp_path: Path) -> None:
+    npy_bytes(tmp_path / "cloud.npy", table=SCAN.T.copy())
+    with pytest.raises(InputError, match="transpose it"):
+        read_cloud(tmp_path / "cloud.npy")
+
+
+@pytest.mark.parametrize(("unit", "kind"), [(1.0, "f4"), (1e-3, "f4"), (1e-6, "f4"), (1e-9, "f8"), (1e-9, "u4")])
+@pytest.mark.parametrize("since", [0.0, 1.7e9])
+def test_times_are_told_by_how_long_a_scan_lasts(tmp_path: Path, unit: float, kind: str, since: float) -> None:
+    seconds = np.linspace(0, 0.1, len(SCAN))
+    if since and kind != "f8":
+        pytest.skip("a time since 1970 needs 64 bits")
+    npy_bytes(tmp_path / "cloud.npz", xyz=SCAN[:, :3], time=((seconds + since) / unit).astype(kind))
+    assert np.allclose(read_cloud(tmp_path / "cloud.npz").time, seconds, atol=1e-6)
+
+
+def test_whole_numbers_stay_whole_in_ascii(tmp_path: Path) -> None:
+    lines = "".join(f"{x} {y} {z} {k * 1_000_000}\n" for k, (x, y, z, _) in enumerate(SCAN.tolist()))
+    (tmp_path / "a.pcd").write_text("FIELDS x y z t\nSIZE 4 4 4 4\nTYPE F F F U\nCOUNT 1 1 1 1\n"
+                                    f"WIDTH {len(SCAN)}\nHEIGHT 1\nPOINTS {len(SCAN)}\nDATA ascii\n{lines}")
+    (tmp_path / "a.ply").write_text(f"ply\nformat ascii 1.0\nelement vertex {len(SCAN)}\nproperty float x\n"
+                                    f"property float y\nproperty float z\nproperty uint t\nend_header\n{lines}")
+    for ending in ("pcd", "ply"):
+        assert np.allclose(read_cloud(tmp_path / f"a.{ending}").time, 1e-3 * np.arange(len(SCAN)))
+
+
 @pytest.mark.parametrize("name", CLOUDS)
 def test_a_truncated_cloud_is_refused(tmp_path: Path, name: str) -> None:
     path = write_cloud(tmp_path, name)

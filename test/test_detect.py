@@ -38,6 +38,29 @@ def test_a_folder_of_different_recordings_opens_as_a_collection(tmp_path: Path) 
     assert source.describe()["rigs"] == 3
 
 
+def test_a_part_that_cannot_be_opened_leaves_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rec.write_pair(tmp_path / "good/pair")
+    (tmp_path / "bags").mkdir()
+    (tmp_path / "bags/crashed.mcap").write_bytes(b"no bag")
+    assert open_source(tmp_path).names == ["good/pair"]
+    assert "left out" in (said := capsys.readouterr().err) and "crashed.mcap" in said
+    with pytest.raises(InputError, match=r"crashed\.mcap"):
+        open_source(tmp_path / "bags")
+
+
+def test_an_empty_address_is_no_folder() -> None:
+    with pytest.raises(InputError, match="source is empty"):
+        open_source("")
+
+
+def test_what_is_in_there_is_told_though_the_first_frame_is_broken(tmp_path: Path,
+                                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    folder = rec.write_kitti_odometry(tmp_path, frames=2)
+    (folder / "velodyne/000000.bin").write_bytes(b"12345")
+    assert open_source(folder).describe()["frames"] == 2
+    assert "000000 cannot be used" in capsys.readouterr().err
+
+
 def test_the_parts_of_a_collection_are_sorted(tmp_path: Path) -> None:
     order = "fbdhgace"
     for name in order:

@@ -60,16 +60,21 @@ def test_real_raw_drive_projects_as_kitti_does(data_dir: Path) -> None:
     assert len(sample.cloud) > 100_000
 
 
-def test_a_date_folder_opens_its_only_drive_and_names_several(raw_drive: Path) -> None:
-    assert len(open_source(raw_drive.parent)) == 3
+def test_a_date_folder_opens_its_only_drive_or_all_of_them(raw_drive: Path,
+                                                           capsys: pytest.CaptureFixture[str]) -> None:
+    assert open_source(raw_drive.parent).kind == "kitti_raw" and len(open_source(raw_drive.parent)) == 3
     rec.write_kitti_raw(raw_drive.parent, "drive_0002_sync", frames=1)
-    with pytest.raises(InputError, match=r"drive_0001_sync, drive_0002_sync"):
-        open_source(raw_drive.parent)
+    rec.write_kitti_raw(raw_drive.parent, "drive_0002_extract", frames=1)
+    for above in (raw_drive.parent, raw_drive.parent.parent):
+        assert len(open_source(above)) == 4
+        assert "left out" in (said := capsys.readouterr().err) and "drive_0002_extract holds unrectified" in said
 
 
 def test_frames_without_image_or_scan_are_left_out_and_told(raw_drive: Path) -> None:
     (raw_drive / "image_02/data/0000000001.png").unlink()
     (raw_drive / "velodyne_points/data/0000000002.bin").unlink()
+    for name in ("image_02/data/._0000000000.png", "velodyne_points/data/._0000000000.bin"):  # macOS leaves these
+        (raw_drive / name).write_bytes(b"")
     source = open_source(raw_drive)
     assert source.names == ["0000000000"]
     notes = " ".join(source.describe()["notes"])

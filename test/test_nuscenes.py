@@ -167,6 +167,11 @@ def damage(tree: Tree, table: str, row: int, **values) -> Path:
     ("ego_pose", 0, {"token": "gone"}, "lacks 1 of the poses"),
     ("ego_pose", 0, {"rotation": [float("nan"), 0, 0, 0]}, "finite numbers"),
     ("sample_data", 0, {"timestamp": None}, "no number"),
+    ("sample_data", 0, {"timestamp": float("inf")}, "no number"),
+    ("sample_data", 0, {"timestamp": 10**40}, "no number"),
+    ("sample_data", 0, {"filename": None}, "is no text"),
+    ("sample", 0, {"token": ["a"]}, "is no text"),
+    ("ego_pose", 0, {"token": 7}, "is no text"),
 ])
 def test_a_damaged_row_is_told_in_words(tree, table, row, values, words):
     with pytest.raises(InputError, match=words):
@@ -197,7 +202,8 @@ def test_cut_off_files_are_told_in_words(tree, filename, words):
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[", b"[{\"token\": \"a\"}, {\"tok", b"[1, 2]", b"[{\"token\": }]",
-                                     b"[{\"token\": \"a\"}", b"\xff\xfe\x00[", b"[{\"name\": \"a\"}]"])
+                                     b"[{\"token\": \"a\"}", b"\xff\xfe\x00[", b"[{\"name\": \"a\"}]",
+                                     b"[" * 100_000, b"[" + b"9" * 5000 + b"]"])
 @pytest.mark.parametrize("table", ["sensor", "sample_data", "ego_pose"])
 def test_a_broken_table_is_told_in_words(tree, table, content):
     (tree.write() / "v1.0-mini" / f"{table}.json").write_bytes(content)

@@ -54,6 +54,33 @@ def test_a_flat_folder_with_one_calibration_for_all(tmp_path: Path) -> None:
     assert open_source(tmp_path).describe()["has_truth"] is False
 
 
+def test_upper_case_endings_count_and_lonely_images_are_told(tmp_path: Path) -> None:
+    flat_layout(tmp_path, "ab")
+    (tmp_path / "a.jpg").rename(tmp_path / "a.JPG")
+    (tmp_path / "b.bin").unlink()
+    source = open_source(tmp_path)
+    assert source.names == ["a"] and "image but no scan: b" in " ".join(source.describe()["notes"])
+
+
+def test_links_to_folders_of_one_name_are_two_frames(tmp_path: Path) -> None:
+    for number in (0, 1):
+        rec.write_pair(tmp_path / f"recording_{number}/frame", number)
+        (tmp_path / "links").mkdir(exist_ok=True)
+        (tmp_path / f"links/{number:04d}").symlink_to(tmp_path / f"recording_{number}/frame")
+    source = open_source(tmp_path / "links")
+    assert source.names == ["0000", "0001"] and not np.array_equal(source[0].cloud.xyz, source[1].cloud.xyz)
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ('{"K": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "K": [[2, 0, 0], [0, 2, 0], [0, 0, 1]]}', "'K' twice"),
+    ('{"K": [[9, 0, 9], [0, 9, 9], [0, 0, 1]], "distortion_model": "plumb_bob", "distortion": [1]}', "has no D")])
+def test_a_calibration_of_two_minds_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    rec.write_pair(tmp_path / "a")
+    (tmp_path / "a/calib.json").write_text(text)
+    with pytest.raises(InputError, match=words):
+        open_source(tmp_path / "a")[0]
+
+
 def test_the_size_defaults_to_the_image(tmp_path: Path) -> None:
     rec.write_pair(tmp_path, width=None, height=None, T_cam_lidar=None)
     sample = open_source(tmp_path)[0]
@@ -206,6 +233,17 @@ def test_prepare_does_not_mix_sources(tmp_path: Path, other: str) -> None:
     wrong = open_source(drive, camera="image_03") if other == "camera" else open_source(second)
     with pytest.raises(InputError, match="choose another folder"):
         prepare(wrong, tmp_path / "out")
+
+
+def test_prepare_notices_another_recording_at_the_same_path(tmp_path: Path) -> None:
+    rec.write_kitti_odometry(tmp_path / "usb", frames=1)
+    assert prepare(open_source(tmp_path / "usb"), tmp_path / "out") == 1
+    rec.write_kitti_odometry(tmp_path / "usb", frames=2)  # more of the same is
+    assert prepare(open_source(tmp_path / "usb"), tmp_path / "out") == 1
+    (scan,) = tmp_path.glob("usb/**/000000.bin")
+    rec.write_scan(scan, 7)
+    with pytest.raises(InputError, match="another recording lies at"):
+        prepare(open_source(tmp_path / "usb"), tmp_path / "out")
 
 
 def test_prepare_does_not_write_into_a_foreign_folder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -94,8 +95,11 @@ def write_report(folder: Path, report: dict[str, Any]) -> None:
 
 
 def file_stem(name: str) -> str:
-    """A frame's name as part of a file name: folders in it become dashes, other odd characters underscores."""
-    return re.sub(r"[^\w.-]", "_", name.strip("/").replace("/", "-")).lstrip(".") or "frame"
+    """A frame's name as part of a file name: folders in it become dashes, other odd characters underscores, which a
+    few digits tell apart from a name that has the underscores."""
+    plain = name.strip("/").replace("/", "-")
+    stem = re.sub(r"[^\w.-]", "_", plain).lstrip(".") or "frame"
+    return stem if plain in (stem, "") else f"{stem}-{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:4]}"
 
 
 def _make(folder: Path) -> list[Path]:

@@ -22,6 +22,8 @@ TIME = ("time", "t", "timestamp", "time_offset", "offset_time")
 MAX_INTENSITY = 1e6  # a count no sensor reaches; keeps a damaged value from flattening all others to zero by overflow
 MAX_RING = 65535  # no sensor has as many rows; it is what drivers' uint16 holds
 ABSOLUTE_TIME = 1e4  # seconds; no scan lasts that long, so larger times are since an epoch
+UNITS = ((1.0, 20.0), (1e-3, 2.0), (1e-6, 2.0), (1e-9, 2.0))  # of floating-point times: seconds, longest scan by it
+NEGATIVE = 0.01  # share of intensities that damage may explain
 
 
 def read_cloud(path: str | Path, fields: Sequence[str] = BIN_FIELDS) -> PointCloud:
@@ -44,8 +46,9 @@ def read_cloud(path: str | Path, fields: Sequence[str] = BIN_FIELDS) -> PointClo
 def cloud_from_columns(columns: Mapping[str, np.ndarray], where: str) -> PointCloud:
     """A checked cloud from named columns of N numbers each: x, y, z in metres, and intensity, ring, time if present.
 
-    Names are compared in lower case. Whole-number times are nanoseconds, others seconds. Raises InputError where
-    x, y, z are missing, no point is finite, or a column is not numeric; `where` names the cloud in the message.
+    Names are compared in lower case. Whole-number times are nanoseconds, others are of the largest unit that makes
+    them no longer than a scan. Raises InputError where x, y, z are missing, no point is finite, or a column is not
+    numeric; `where` names the cloud in the message.
     """
     named = {name.lower(): np.asarray(values).reshape(-1) for name, values in columns.items()}
     for name, values in named.items():
@@ -91,6 +94,9 @@ def _read_bin(path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
         raise InputError(f"the cloud {path} has {len(data)} bytes, not a whole number of {row}-byte points "
                          f"({', '.join(fields)} as float32); it is truncated or of another format")
     table = np.frombuffer(data, "<f4").reshape(-1, len(fields))  # (N, F)
+    if "intensity" in fields and (table[:, fields.index("intensity")] < 0).sum() > NEGATIVE * len(table):
+        raise InputError(f"the cloud {path} has negative intensities as float32 points of {', '.join(fields)}: its "
+                         "points hold more or fewer numbers; write it as .npy or .pcd, which tell how many")
     return {name: table[:, k] for k, name in enumerate(fields)}
 
 
@@ -114,6 +120,8 @@ def _table_columns(table: np.ndarray, path: Path, fields: Sequence[str]) -> dict
         return columns
     if table.ndim != 2 or table.shape[1] < 3:
         raise InputError(f"the cloud {path} needs an (N, 3) or wider array of x, y, z, ...; this one is {table.shape}")
+    if len(table) <= 8 < table.shape[1]:
+        raise InputError(f"the cloud {path} needs a row for each point; this array is {table.shape}: transpose it")
     return {name: table[:, k] for k, name in enumerate(fields[:table.shape[1]])}
 
 
@@ -140,11 +148,16 @@ def _ring(named: Mapping[str, np.ndarray]) -> np.ndarray | None:
 
 
 def _seconds(named: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """Times relative to the scan: whole numbers are nanoseconds, and times since an epoch start at the first point."""
+    """Times relative to the scan, those since an epoch from the first point on; None where no unit explains them."""
     values = _first(named, TIME)
     if values is None:
         return None
-    offset = values.min() if values.dtype.kind in "iu" else 0
-    seconds = (values - offset) * 1e-9 if values.dtype.kind in "iu" else values.astype(np.float64)
-    first = np.nanmin(seconds, initial=np.inf)
-    return seconds - first if abs(first) > ABSOLUTE_TIME else seconds
+    if values.dtype.kind in "iu":
+        return (values - values.min()) * 1e-9
+    seconds = values.astype(np.float64)
+    finite = seconds[np.isfinite(seconds)]
+    if not len(finite):
+        return None
+    first = finite.min()
+    unit = next((unit for unit, longest in UNITS if (finite.max() - first) * unit <= longest), None)
+    return None if unit is None else (seconds - (first if abs(first) * unit > ABSOLUTE_TIME else 0.0)) * unit

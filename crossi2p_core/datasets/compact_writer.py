@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import multiprocessing
@@ -112,14 +113,32 @@ def _resumable_index(source: Source, out: Path) -> dict[str, Any]:
         raise InputError(f"the frame name {unsafe!r} of {source.path} cannot be a file name; rename the frame")
     identity = source.identity()
     if out.is_dir() and (out / ORIGIN).is_file():
-        former = read_object(out / ORIGIN).get("source")
-        if former != identity:
-            raise InputError(f"{out} was prepared from {former}, not from {identity}; choose another folder")
+        origin = read_object(out / ORIGIN)
+        if origin.get("source") != identity:
+            raise InputError(f"{out} was prepared from {origin.get('source')}, not from {identity}; choose another "
+                             "folder")
+        if origin.get("first") not in (None, "", _digest(source)):
+            raise InputError(f"another recording lies at {source.path} than the one that {out} was prepared from; "
+                             "choose another folder")
         return read_object(out / INDEX) if (out / INDEX).is_file() else {}
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"{out} is not empty and was not written by prepare; choose a new folder")
-    write_text(out / ORIGIN, json.dumps({"source": identity}, indent=1))
+    write_text(out / ORIGIN, json.dumps({"source": identity, "first": _digest(source)}, indent=1))
     return {}
+
+
+def _digest(source: Source) -> str:
+    """Of the first frame: the same path may hold another recording tomorrow. Empty where it cannot be read, and of what
+    lies nowhere."""
+    if not source.path.exists():
+        return ""
+    try:
+        first = source[0]
+    except InputError:
+        return ""
+    known = b"" if first.T_cam_lidar is None else first.T_cam_lidar.tobytes()
+    parts = first.image.tobytes(), first.cloud.xyz.tobytes(), first.camera.K.tobytes(), known
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def _write_frame(sample: Sample, out: Path, name: str) -> Written:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +27,7 @@ READERS = (
 SYNTHETIC = "synthetic:"
 WHOLE = ("seed", "frames", "elsewhere", "every", "late")  # options of such an address that are whole numbers
 SECONDS, FLAGS = ("slop",), ("rectified", "sweeps")  # of a recording's; all others are words
+ENDINGS = (".mcap", ".db3", ".bag")  # of files that are a recording each
 MAX_DEPTH = 3  # folders below the given one in which sources are looked for
 MAX_FOLDERS = 2000  # a guard for paths such as the root of a disk
 
@@ -37,6 +39,8 @@ def open_source(path: str | Path, camera: str | None = None, **options: Any) -> 
     options: passed on to the reader; a path may have them, too: `drive.mcap?cloud_topic=/top/points&slop=0.1`. Raises
     InputError, saying what was looked for, where nothing fits.
     """
+    if not str(path):
+        raise InputError("the source is empty; give a recording or a folder of recordings, or . for the folder here")
     given = {name: value for name, value in {"camera": camera, **options}.items() if value is not None}
     if str(path).startswith(SYNTHETIC):
         return _open_synthetic(str(path), given)
@@ -54,10 +58,24 @@ def open_source(path: str | Path, camera: str | None = None, **options: Any) -> 
     if found[0][0] == path:
         source: Source = _construct(*found[0], given)
     else:
-        parts = [(where.relative_to(path).as_posix(), _construct(where, name, given)) for where, name in found]
-        source = Collection(path, parts)
+        source = Collection(path, _parts(path, found, given))
     source.options = given
     return source
+
+
+def _parts(path: Path, found: list[tuple[Path, str]], options: dict[str, Any]) -> list[tuple[str, Source]]:
+    """The recordings below a folder; those that cannot be opened are told on stderr, unless none can."""
+    parts, problems = list[tuple[str, Source]](), list[InputError]()
+    for where, reader in found:
+        try:
+            parts.append((where.relative_to(path).as_posix(), _construct(where, reader, options)))
+        except InputError as error:
+            problems.append(error)
+    if not parts:
+        raise problems[0]
+    for problem in problems:
+        print(f"crossi2p: left out: {problem}", file=sys.stderr)
+    return parts
 
 
 def split_address(address: str) -> tuple[Path, str]:
@@ -102,8 +120,19 @@ def _find_sources(path: Path) -> Iterator[tuple[Path, str]]:
         if name is not None:
             yield folder, name
         elif depth < MAX_DEPTH and folder.is_dir():
-            children = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
-            stack += [(child, depth + 1) for child in sorted(children, reverse=True)]
+            stack += [(child, depth + 1) for child in sorted(_children(folder, depth), reverse=True)]
+
+
+def _children(folder: Path, depth: int) -> list[Path]:
+    """The folders in a folder, and bags that lie in it by themselves."""
+    try:
+        return [child for child in folder.iterdir() if not child.name.startswith(".")
+                and (child.is_dir() or child.suffix in ENDINGS)]
+    except OSError as error:
+        if depth == 0:
+            raise
+        print(f"crossi2p: left out: {folder} ({error.strerror or error})", file=sys.stderr)
+        return []
 
 
 def _matching_reader(path: Path) -> str | None:

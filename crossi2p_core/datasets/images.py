@@ -13,7 +13,8 @@ JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """The file's pixels as stored, (H, W, 3) uint8 RGB; grey images are repeated over the three channels.
+    """The file's pixels as stored, (H, W, 3) uint8 RGB; grey images are repeated over the three channels, those of
+    more bits made 8 as `to_8_bits` does.
 
     An orientation tag is ignored, since intrinsics belong to the stored pixels. Raises InputError for a file that is
     missing, unreadable, no image, or truncated.
@@ -32,12 +33,21 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
     if not _is_complete(data):
         raise InputError(f"the image {where} is truncated or damaged; send, copy or download it again")
     try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8),
+                           cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
         bgr = None
-    if bgr is None:
+    if bgr is None or bgr.dtype.kind != "u":
         raise InputError(f"{where} is not an image that can be decoded; give a PNG or a JPEG")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(to_8_bits(bgr), cv2.COLOR_BGR2RGB)
+
+
+def to_8_bits(pixels: np.ndarray) -> np.ndarray:
+    """Those of more bits shifted so that the brightest fits: cameras of 10, 12 and 16 bits all send 16."""
+    if pixels.dtype.itemsize == 1:
+        return pixels
+    shift = max(0, int(pixels.max(initial=0)).bit_length() - 8)
+    return (pixels >> shift).astype(np.uint8)
 
 
 def _is_complete(data: bytes) -> bool:

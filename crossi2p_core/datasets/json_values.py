@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.se3 import check_transform
+from ..safe_yaml import unique_keys
 from ..types import Camera
 
 MAX_SIZE = 100_000  # pixels per side
@@ -20,9 +21,11 @@ MAX_NUMBER = 1e12  # above any pixel, coefficient, metre or second since 1970; w
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in the file; raises InputError where it is unreadable, no JSON, or no object."""
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes(), object_pairs_hook=unique_keys)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}; check its permissions") from error
+    except KeyError as error:
+        raise InputError(f"{path} has {error.args[0]!r} twice; leave one of them out") from error
     except (ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, or an integer of thousands of digits
         raise InputError(f"{path} is not valid JSON; write it again") from error
     if not isinstance(value, dict):
@@ -59,6 +62,8 @@ def read_camera(calibration: Mapping[str, Any], where: str, size: tuple[int, int
     model = calibration.get("distortion_model") or ""  # without a name the coefficients decide
     if not isinstance(model, str):
         raise InputError(f"distortion_model in {where} must be a word such as plumb_bob")
+    if model not in ("", "none") and "D" not in calibration:
+        raise InputError(f"{where} names the distortion_model {model} and has no D; add its coefficients")
     width, height = (_side(calibration.get(key), key, where, size and size[k]) for k, key in
                      enumerate(("width", "height")))
     try:

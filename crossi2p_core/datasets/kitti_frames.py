@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..types import Camera, Sample
 from .clouds import read_cloud
 from .images import read_image
+from .pairing import gap_notes
 from .rigs import rig_label
 from .source import Source
 
@@ -39,7 +40,7 @@ class KittiSource(Source):
     def __init__(self, path: Path, images: Path, clouds: Path, rig: str) -> None:
         self._images = _files(images, IMAGE_ENDINGS)
         self._clouds = _files(clouds, (".bin",))
-        self.notes = _gap_notes(self._images.keys(), self._clouds.keys())
+        self.notes = gap_notes(set(self._images), set(self._clouds))
         self._rig = rig
         super().__init__(path, sorted(self._images.keys() & self._clouds.keys()))
 
@@ -72,17 +73,8 @@ class KittiSource(Source):
 def _files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
     """Files of a folder by name without ending; raises InputError where the folder cannot be listed."""
     try:
-        return {file.stem: file for file in folder.iterdir() if file.suffix.lower() in endings}
+        return {file.stem: file for file in folder.iterdir()
+                if file.suffix.lower() in endings and not file.name.startswith(".")}
     except OSError as error:
         raise InputError(f"cannot read the folder {folder}: {error.strerror or error}; check that the recording is "
                          "complete") from error
-
-
-def _gap_notes(images: Any, clouds: Any) -> list[str]:
-    """Sentences about frames that miss one of their files."""
-    notes = []
-    for lonely, words in ((images - clouds, "image but no scan"), (clouds - images, "scan but no image")):
-        if lonely:
-            shown = ", ".join(sorted(lonely)[:5]) + (", ..." if len(lonely) > 5 else "")
-            notes.append(f"{len(lonely)} left out with {words}: {shown}")
-    return notes

@@ -16,8 +16,8 @@ CALIBRATION = "calib_cam_to_cam.txt"
 
 
 def matches(path: Path) -> bool:
-    """A drive folder, or a date folder (drives beside their calibration)."""
-    return (path / "velodyne_points").is_dir() or (path / CALIBRATION).is_file()
+    """A drive folder, or a date folder (drives beside their calibration) with no more than one of them."""
+    return (path / "velodyne_points").is_dir() or ((path / CALIBRATION).is_file() and len(_drives(path)) < 2)
 
 
 class KittiRawSource(KittiSource):
@@ -55,12 +55,16 @@ def _only_drive(path: Path) -> Path:
         raise InputError(f"{path} holds unrectified images; give the drive's _sync folder instead")
     if (path / "velodyne_points").is_dir():
         return path.resolve()
-    drives = sorted(child.name for child in path.iterdir() if (child / "velodyne_points").is_dir())
+    drives = _drives(path)
     if len(drives) == 1:
         return (path / drives[0]).resolve()
     if not drives:
         raise InputError(f"{path} has a KITTI calibration but no drive; unpack a _sync drive in it")
     raise InputError(f"{path} holds {len(drives)} drives; give one of them: {', '.join(drives)}")
+
+
+def _drives(path: Path) -> list[str]:
+    return sorted(child.name for child in path.iterdir() if (child / "velodyne_points").is_dir())
 
 
 def _read_timestamps(path: Path) -> list[float]:

@@ -16,6 +16,8 @@ from ..geometry.quaternion import rotation_from_xyzw
 LIDAR = "LIDAR_TOP"
 WINDOW = 1 << 22  # characters read at a time, thousands of rows
 VERSION_FOLDERS = "v1.0-*"
+WORDS = ("token", "name", "channel", "filename")  # columns that end so hold text
+LATEST = 1e17  # microseconds since 1970; no recording is of the year 5000
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,12 @@ def read_rows(path: Path, columns: Sequence[str], window: int = WINDOW) -> Itera
                 if not isinstance(row, dict) or any(name not in row for name in columns):
                     raise InputError(f"the table {path} has a row that lacks one of {', '.join(columns)}; this is not "
                                      "the nuScenes schema v1.0")
-                yield tuple(row[name] for name in columns)
+                values = tuple(row[name] for name in columns)
+                if any(not isinstance(value, str) for name, value in zip(columns, values, strict=True)
+                       if name.endswith(WORDS)):
+                    raise InputError(f"the table {path} has a row whose token, name or filename is no text; this is "
+                                     "not the nuScenes schema v1.0")
+                yield values
     except OSError as error:
         raise InputError(f"cannot read the table {path}: {error.strerror or error}; unpack the nuScenes metadata again"
                          ) from error
@@ -98,7 +105,9 @@ def _objects(read: Callable[[int], str], window: int, path: Path) -> Iterator[An
             return
         try:
             row, at = decode(text, at)
-        except json.JSONDecodeError as error:
+        except RecursionError as error:
+            raise InputError(f"the table {path} is nested without end; unpack the nuScenes metadata again") from error
+        except ValueError as error:  # no JSON as yet, or an integer of thousands of digits
             # A row is some hundred characters: one that is not whole within a window never will be.
             more = read(window) if len(text) - at < window else ""
             if not more:
@@ -135,8 +144,10 @@ def read_captures(tables: Path, sensors: dict[str, Sensor], channels: set[str], 
         if sensor not in wanted or not (sweeps or is_key_frame):
             continue
         try:
+            if not abs(stamp) < LATEST:
+                raise ValueError(stamp)
             found.append(Capture(sample, sensor, ego_pose, int(stamp), filename, int(width or 0), int(height or 0)))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{tables / 'sample_data.json'}: the row of {filename} has a timestamp or size that is no "
                              "number; unpack the nuScenes metadata again") from error
     return found

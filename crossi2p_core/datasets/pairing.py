@@ -1,4 +1,4 @@
-"""Pair two streams by time: which scan belongs to which image."""
+"""Which scan belongs to which image: two streams by time, and what is left over."""
 
 import numpy as np
 
@@ -29,3 +29,13 @@ def nearest(queries: np.ndarray, times: np.ndarray) -> np.ndarray:
     left = np.maximum(right - 1, 0)
     closer_left = np.abs(queries - ordered[left]) <= np.abs(ordered[right] - queries)
     return order[np.where(closer_left, left, right)]
+
+
+def gap_notes(images: set[str], clouds: set[str]) -> list[str]:
+    """Sentences about names that miss one of their files."""
+    notes = []
+    for lonely, words in ((images - clouds, "image but no scan"), (clouds - images, "scan but no image")):
+        if lonely:
+            shown = ", ".join(sorted(lonely)[:5]) + (", ..." if len(lonely) > 5 else "")
+            notes.append(f"{len(lonely)} left out with {words}: {shown}")
+    return notes

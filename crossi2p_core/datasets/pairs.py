@@ -6,6 +6,7 @@ both, one `calib.json` beside the pairs serves those that have none of their own
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..types import Sample
 from .clouds import FORMATS, read_cloud
 from .images import read_image
 from .json_values import read_camera, read_number, read_object, read_transform
+from .pairing import gap_notes
 from .rigs import rig_label
 from .source import Source, camera_words
 
@@ -56,6 +58,8 @@ class PairsSource(Source):
         single = _pair_folder(path)
         below = [] if single else [pair for pair in map(_pair_folder, _folders(path)) if pair]
         self._pairs = [single] if single else sorted(below, key=lambda pair: pair.name) or _flat(path)
+        lonely = set[str]() if single or below else {name for name, cloud in _images(path).items() if cloud is None}
+        self._notes = gap_notes(lonely, set[str]())
         super().__init__(path, [pair.name for pair in self._pairs])
 
     def _load(self, index: int) -> Sample:
@@ -84,7 +88,8 @@ class PairsSource(Source):
             cameras[rig_label("pairs", camera, T_cam_lidar)] = camera_words(camera)
             known &= T_cam_lidar is not None
             poses &= calibration.get("T_world_lidar") is not None
-        return {"rigs": len(cameras), "cameras": cameras, "has_truth": known, "has_poses": poses}
+        facts = {"rigs": len(cameras), "cameras": cameras, "has_truth": known, "has_poses": poses}
+        return facts | ({"notes": self._notes} if self._notes else {})
 
 
 def _folders(path: Path) -> list[Path]:
@@ -97,21 +102,27 @@ def _pair_folder(path: Path) -> Pair | None:
     if image is None or cloud is None:
         return None
     calibration = _calibration(path / CALIBRATION, path.parent / CALIBRATION)
-    return Pair(path.resolve().name or "pair", image, cloud, calibration)
+    name = os.path.basename(os.path.abspath(path))  # a link's own: two may lead to one folder
+    return Pair(name or "pair", image, cloud, calibration)
 
 
 def _flat(path: Path) -> list[Pair]:
     """Pairs NAME.jpg + NAME.bin that lie in one folder, sorted."""
-    pairs = []
-    for name in sorted({file.stem for file in path.iterdir() if file.suffix in IMAGE_ENDINGS}):
-        image, cloud = _first_file(path, name, IMAGE_ENDINGS), _first_file(path, name, FORMATS)
-        if image is not None and cloud is not None:
-            pairs.append(Pair(name, image, cloud, _calibration(path / f"{name}.json", path / CALIBRATION)))
-    return pairs
+    return [Pair(name, image, cloud, _calibration(path / f"{name}.json", path / CALIBRATION))
+            for name, cloud in sorted(_images(path).items())
+            if cloud is not None and (image := _first_file(path, name, IMAGE_ENDINGS)) is not None]
+
+
+def _images(path: Path) -> dict[str, Path | None]:
+    """The clouds beside the images of a flat folder, by name."""
+    names = {file.stem for file in path.iterdir() if file.suffix.lower() in IMAGE_ENDINGS
+             and not file.name.startswith(".")}
+    return {name: _first_file(path, name, FORMATS) for name in names}
 
 
 def _first_file(folder: Path, stem: str, endings: Sequence[str]) -> Path | None:
-    return next((folder / f"{stem}{ending}" for ending in endings if (folder / f"{stem}{ending}").is_file()), None)
+    files = [folder / f"{stem}{written}" for ending in endings for written in (ending, ending.upper())]
+    return next((file for file in files if file.is_file()), None)
 
 
 def _calibration(own: Path, shared: Path) -> Path:

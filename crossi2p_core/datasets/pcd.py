@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from .text_table import read_rows
+from .text_table import as_type, read_rows
 
 KINDS = {"F": "f", "U": "u", "I": "i"}
 MAX_HEADER = 65536  # bytes in which the DATA line must stand
@@ -84,7 +84,7 @@ def _ascii(body: bytes, dtype: np.dtype, points: int, path: Path) -> dict[str, n
     widths = {name: int(np.prod(dtype[name].shape, dtype=int)) for name in dtype.names or ()}
     table = read_rows(body, points, sum(widths.values()), path)
     offsets = dict(zip(widths, np.cumsum([0, *widths.values()]), strict=False))
-    return {name: table[:, offsets[name]] for name, width in widths.items() if width == 1}
+    return {name: as_type(table[:, offsets[name]], dtype[name]) for name, width in widths.items() if width == 1}
 
 
 def _rows(body: bytes, dtype: np.dtype, points: int, path: Path) -> dict[str, np.ndarray]:

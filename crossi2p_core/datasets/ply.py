@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from .text_table import read_rows
+from .text_table import as_type, read_rows
 
 TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
@@ -79,9 +79,8 @@ def _dtype(element: _Element, encoding: str, path: Path) -> np.dtype:
 
 
 def _ascii(body: bytes, vertex: _Element, skip: int, path: Path) -> dict[str, np.ndarray]:
-    names = [name for name, _ in vertex.properties]
-    table = read_rows(body, vertex.count, len(names), path, skip)
-    return {name: table[:, k] for k, name in enumerate(names)}
+    table = read_rows(body, vertex.count, len(vertex.properties), path, skip)
+    return {name: as_type(table[:, k], np.dtype(kind)) for k, (name, kind) in enumerate(vertex.properties)}
 
 
 def _binary(body: bytes, vertex: _Element, dtype: np.dtype, path: Path) -> dict[str, np.ndarray]:

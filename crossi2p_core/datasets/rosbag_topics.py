@@ -32,17 +32,18 @@ class Topics:
 def choose_topics(bag: BagFile, camera: str | None = None, image_topic: str | None = None,
                   cloud_topic: str | None = None, info_topic: str | None = None) -> Topics:
     """By type, by alphabet and by the caller's wishes; see `RosbagSource`. Raises InputError saying what is missing."""
-    clouds = _present(bag, CLOUDS, "scans (sensor_msgs/PointCloud2)")
+    clouds = sorted(_present(bag, CLOUDS, "scans (sensor_msgs/PointCloud2)"), key=_pictures_first)
     images = _present(bag, IMAGES, "images (sensor_msgs/Image or CompressedImage)")
     infos = _present(bag, INFOS, "camera calibration (sensor_msgs/CameraInfo)")
-    cloud = _one_of(bag, cloud_topic, clouds, "cloud_topic") or clouds[0]
     info = _one_of(bag, info_topic, infos, "info_topic")
     image = _one_of(bag, image_topic, images, "image_topic") or _choose_image(bag, camera, images, infos, info)
+    transforms, robot = _of_one_robot(bag.topics(*TRANSFORMS), image)
+    cloud = _one_of(bag, cloud_topic, clouds, "cloud_topic") or min(clouds, key=lambda t: not _is_below(t, robot))
     info = info or _info_of(image, images, infos)
     if info is None:
         raise InputError(f"{bag.path}: no CameraInfo beside {image}; write '{bag.path}?info_topic=TOPIC' with "
                          f"one of {', '.join(infos)}")
-    return Topics(image, info, cloud, bag.topics(*TRANSFORMS), [t for t in images if t != image],
+    return Topics(image, info, cloud, transforms, [t for t in images if t != image],
                   [t for t in clouds if t != cloud])
 
 
@@ -60,12 +61,32 @@ def _one_of(bag: BagFile, wish: str | None, topics: list[str], option: str) -> s
     raise InputError(f"{bag.path} has no such {option} {wish!r}; it has {', '.join(topics)}")
 
 
+def _of_one_robot(transforms: list[str], image: str) -> tuple[list[str], str]:
+    """Those topics of transforms that tell of the robot with this camera, and its namespace: several robots' trees call
+    different frames by the same name. Empty where no namespace around the image has transforms of its own."""
+    spaces = {topic: str(PurePosixPath(topic).parent) for topic in transforms}
+    around = [space for space in spaces.values() if space != "/" and _is_below(image, space)]
+    if not around:
+        return transforms, ""
+    robot = max(around, key=len)
+    return [topic for topic, space in spaces.items() if space == "/" or _is_below(robot, space)], robot
+
+
+def _is_below(topic: str, space: str) -> bool:
+    return topic == space or topic.startswith(space.rstrip("/") + "/")
+
+
+def _pictures_first(topic: str) -> tuple[bool, str]:
+    """By alphabet, what a depth camera makes last."""
+    return "depth" in topic.lower(), topic
+
+
 def _choose_image(bag: BagFile, camera: str | None, images: list[str], infos: list[str], info: str | None) -> str:
     """The first image topic with a calibration, in the wanted namespace; pictures before depth images."""
-    usable = sorted((t for t in images if info or _info_of(t, images, infos)), key=lambda t: ("depth" in t.lower(), t))
+    usable = sorted((t for t in images if info or _info_of(t, images, infos)), key=_pictures_first)
     if camera is not None:
         prefix = "/" + camera.strip("/")
-        usable = [t for t in usable if t == prefix or t.startswith(prefix + "/")]
+        usable = [t for t in usable if _is_below(t, prefix)]
         if not usable:
             raise InputError(f"{bag.path} has no camera {camera!r} with a CameraInfo; its image topics are "
                              f"{', '.join(images)}, its CameraInfo topics {', '.join(infos)}")
@@ -76,10 +97,12 @@ def _choose_image(bag: BagFile, camera: str | None, images: list[str], infos: li
 
 
 def _info_of(image: str, images: list[str], infos: list[str]) -> str | None:
-    """The CameraInfo beside an image (`/cam/image_raw`, `/cam/camera_info`); or the only one, for the only image."""
-    for folder in PurePosixPath(_base(image)).parents[:2]:
+    """The CameraInfo beside an image (`/cam/image_raw`, `/cam/camera_info`), or one level above where no other image
+    lies beside that; or the only one, for the only image."""
+    bases = {PurePosixPath(_base(topic)) for topic in images}
+    for level, folder in enumerate(PurePosixPath(_base(image)).parents[:2]):
         beside = str(folder / "camera_info")
-        if beside in infos:
+        if beside in infos and not (level and any(base.parent == folder for base in bases)):
             return beside
     return infos[0] if len(infos) == 1 and len({_base(t) for t in images}) == 1 else None
 

@@ -7,9 +7,9 @@ import re
 from ..errors import InputError
 from .source import Source, View
 
-_SLICE = re.compile(r"(-?\d+)?:(-?\d+)?(?::(-?\d+)?)?")
-_NUMBER = re.compile(r"-?\d+")
-_RANGE = re.compile(r"(\d+)-(\d+)")
+_SLICE = re.compile(r"(-?\d{1,9})?:(-?\d{1,9})?(?::(-?\d{1,9})?)?")
+_NUMBER = re.compile(r"-?\d{1,9}")
+_RANGE = re.compile(r"(\d{1,9})-(\d{1,9})")
 
 
 def select_frames(source: Source, text: str | None) -> list[int]:

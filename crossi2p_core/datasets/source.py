@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,9 @@ class Source(Sequence[Sample]):
         self.names = list(names)
         if not self.names:
             raise InputError(f"{self.path} ({self.kind}) holds no frame with both image and scan; check the folder")
+        if len(set(self.names)) < len(self.names):
+            twice = next(name for name in self.names if self.names.count(name) > 1)
+            raise InputError(f"{self.path} ({self.kind}) has more than one frame called {twice!r}; rename one of them")
 
     def _load(self, index: int) -> Sample:
         """The sample number `index`, 0 <= index < len(self); raises InputError where its files cannot be used."""
@@ -49,7 +53,16 @@ class Source(Sequence[Sample]):
 
     def _facts(self) -> dict[str, Any]:
         """What `describe` tells beside kind, path and names; a reader that knows more than one rig adds to it."""
-        return sample_facts(self[0])
+        return sample_facts(self.first_usable())
+
+    def first_usable(self) -> Sample:
+        """The first sample that can be read, among the first few; those before it are told on stderr."""
+        for index in range(min(len(self), 10)):
+            try:
+                return self[index]
+            except InputError as error:
+                print(f"crossi2p: {self.names[index]} cannot be used: {error}", file=sys.stderr)
+        return self[0]
 
     def describe(self) -> dict[str, Any]:
         """What is in here, ready for JSON: kind, path, frames, first, last, rigs, cameras, has_truth, has_poses.

@@ -26,3 +26,11 @@ def read_rows(body: bytes, rows: int, columns: int, path: Path, skip: int = 0) -
         raise InputError(f"the cloud {path} is truncated: {table.shape[0]} points of {table.shape[1]} numbers stand in "
                          f"it, its header tells of {rows} of {columns}")
     return table
+
+
+def as_type(column: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """(N,) numbers of a text as what the header calls them, where it calls them whole: that tells their unit."""
+    bounds = np.iinfo(dtype) if dtype.kind in "iu" else None
+    if bounds is None or not ((bounds.min <= column) & (column <= bounds.max)).all():  # NaN is not
+        return column
+    return column.astype(dtype)

@@ -115,7 +115,7 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
     told = read_json(path, LARGEST_SIDECAR)
     if not isinstance(told, dict) or told.get("format") != FORMAT:
         raise InputError(f"{path} is no checkpoint of crossi2p; give the step-N.json of a training run")
-    kinds: dict[str, Any] = {"step": int, "score": (int, float, type(None)), "metrics": dict, "fingerprint": str,
+    kinds: dict[str, Any] = {"step": int, "score": (float, type(None)), "metrics": dict, "fingerprint": str,
                              "config": dict, "state": dict, "sha256": dict}
     for name, kind in kinds.items():
         if not isinstance(told.get(name), kind) and not (name == "score" and told.get(name) is None):

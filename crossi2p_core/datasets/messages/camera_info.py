@@ -23,7 +23,7 @@ def camera_from_message(info: Any, width: int, height: int, rectified: bool, whe
     Raises InputError for K = 0 (an uncalibrated camera), a number of coefficients that its model does not have, an
     unknown model, binning larger than the image, or another shape of image.
     """
-    K, D, P = (np.asarray(_field(info, name), dtype=np.float64) for name in "kdp")
+    K, D, P = (np.asarray(field_of(info, name), dtype=np.float64) for name in "kdp")
     if not (P if rectified else K).any():
         raise InputError(f"{where}: the camera is not calibrated, CameraInfo.{'P' if rectified else 'K'} is all zeros; "
                          "calibrate it, or give the calibration in a folder of pairs")
@@ -51,13 +51,13 @@ def beside_its_frame(info: Any, rectified: bool, where: str) -> str:
     the first one, which both name. Converters of KITTI give each camera a frame of its own, and fill the column all the
     same; so what holds cannot be known from here.
     """
-    column = np.asarray(_field(info, "p"), dtype=np.float64).reshape(3, 4)[:, 3]
+    column = np.asarray(field_of(info, "p"), dtype=np.float64).reshape(3, 4)[:, 3]
     if not rectified or np.allclose(column, 0, atol=1e-9):
         return ""
     return (f"{where}: the fourth column of P is {column.round(4).tolist()} and is not looked at; if the images name "
             "the frame of the first camera of a stereo pair, the extrinsic is off by that of the second one")
 
 
-def _field(info: Any, name: str) -> Any:
+def field_of(info: Any, name: str) -> Any:
     """K, D and P are upper case in ROS 1 and lower case in ROS 2."""
     return getattr(info, name) if hasattr(info, name) else getattr(info, name.upper())

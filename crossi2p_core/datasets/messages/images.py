@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ...errors import InputError
-from ..images import decode_image
+from ..images import decode_image, to_8_bits
 
 # encoding -> (numpy type, channels, OpenCV conversion to RGB or None where the pixels are RGB already).
 # OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first row's first two.
@@ -53,7 +53,7 @@ def image_from_message(message: Any, where: str) -> np.ndarray:
         raise InputError(f"{where}: image encoding {message.encoding!r} is none that can be read; use one of "
                          f"{', '.join(sorted(_ENCODINGS))}")
     dtype, channels, conversion = _ENCODINGS[message.encoding]
-    pixels = _to_8_bits(_pixels(message, dtype, channels, where))
+    pixels = to_8_bits(_pixels(message, dtype, channels, where))
     if channels == 2 and message.width % 2:
         raise InputError(f"{where}: a {message.encoding} image needs an even width, this one is {message.width}")
     if message.encoding.startswith("bayer") and min(message.height, message.width) < 2:
@@ -81,10 +81,3 @@ def _pixels(message: Any, dtype: str, channels: int, where: str) -> np.ndarray:
     rows = np.ndarray((height, row), np.uint8, data, strides=(step, 1))  # the last row's padding may be left out
     pixels = np.ascontiguousarray(rows).view(order + dtype)  # (H, W * C)
     return pixels if channels == 1 else pixels.reshape(height, width, channels)
-
-
-def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
-    if pixels.dtype.itemsize == 1:
-        return pixels
-    shift = max(0, int(pixels.max(initial=0)).bit_length() - 8)
-    return (pixels >> shift).astype(np.uint8)
