@@ -22,6 +22,7 @@ from crossi2p_core.geometry import se3
 from crossi2p_core.train import checkpoint
 from crossi2p_core.train.assemble import _open
 from crossi2p_core.train.config import SourceConfig
+from crossi2p_core.weights import find_weights
 
 TINY = {
     "preset": "light", "size": [64, 128], "image": {"layers": [1, 1, 1, 1], "width": 8},
@@ -74,6 +75,14 @@ def test_what_is_learned_beside_the_drive_keeps_its_own_extrinsic(tmp_path: Path
     drive, beside = _settings(Path("default"), SourceConfig(path="drive"), tmp_path, config).sources
     assert (drive.path, drive.extrinsic, drive.weight) == ("drive", str(tmp_path / "extrinsic.yaml"), 1.0)
     assert (beside.path, beside.extrinsic, beside.weight) == ("synthetic:hall?frames=3", None, 0.5)
+
+
+def test_a_teacher_of_the_weights_has_no_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taught = replace(checkpoint.load(find_weights(None), training=False))
+    taught.config.update(teacher="out/full.json", labels="teacher")
+    monkeypatch.setattr(checkpoint, "load", lambda *_, **__: taught)
+    run = _settings(Path("default"), SourceConfig(path="drive"), tmp_path, AdaptConfig())
+    assert (run.teacher, run.labels) == (None, "recorded")
 
 
 def test_it_learns_what_the_frames_agree_on(adapted: Path, drive: Path) -> None:

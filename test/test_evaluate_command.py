@@ -17,9 +17,13 @@ from crossi2p_core.config import dump_config
 from crossi2p_core.datasets import open_source
 from crossi2p_core.datasets.compact_writer import prepare
 from crossi2p_core.datasets.selection import select_frames
+from crossi2p_core.evaluate.methods import _answer
 from crossi2p_core.evaluate.pairs import draw_pairs, read_pairs
+from crossi2p_core.evaluate.predict import NOT_APPLICABLE
 from crossi2p_core.evaluate.protocols import PROTOCOLS, WINDOW, draw, pose
+from crossi2p_core.evaluate.run import Wanted, list_pairs
 from crossi2p_core.geometry import se3
+from crossi2p_core.geometry.pose_covariance import covariance_from_ros
 from crossi2p_core.model.network import Network
 from crossi2p_core.safe_yaml import parse_yaml
 from crossi2p_core.train.checkpoint import Checkpoint, save
@@ -116,6 +120,28 @@ def test_a_bad_frame_is_a_failure_with_its_reason(recording: Path, weights: Path
     assert list(told["bad_frames"]) == ["000"]
     right = told["methods"]["network"]["right"]
     assert (right["pairs"], right["unanswered"], right["failed"]) == (3, 1, 1)
+    told = [json.loads(line) for line in (tmp_path / "out/predictions-0.jsonl").read_text().splitlines()]
+    broken = next(one for one in told if one["failed"])
+    assert [one["status"] for one in broken["answers"] if one["method"] == "image-free"] == [NOT_APPLICABLE]
+
+
+@pytest.mark.parametrize("metres", [0.3, 10.0])
+def test_sigmas_are_of_the_rotation_and_the_translation_of_the_camera(metres: float) -> None:
+    T = se3.make(np.eye(3), np.array([metres, 0.0, 0.0]))
+    around_itself = covariance_from_ros(np.diag([0.05**2] * 3 + [np.radians(0.5)**2] * 3), T)
+    sigma = _answer(T, around_itself, "ok", "", 0.0)["sigma"]
+    assert sigma == pytest.approx([0.5 * 3**0.5, 0.05 * 3**0.5])
+
+
+def test_another_flow_network_is_another_evaluation(recording: Path, weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text(f"flow: {tmp_path / 'flow.json'}\n")
+    digests = []
+    for content in (b"one", b"two"):
+        (tmp_path / "flow.safetensors").write_bytes(content)
+        source = open_source(recording)
+        wanted = Wanted(source, [0], "C", tmp_path / "out", weights, True, config=tmp_path / "settings.yaml")
+        digests.append(list_pairs(wanted).digest)
+    assert digests[0] != digests[1]
 
 
 @pytest.mark.parametrize(("more", "words"), [

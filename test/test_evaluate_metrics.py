@@ -85,6 +85,11 @@ def test_a_control_that_is_not_applicable_is_no_score_of_nothing(four: list[dict
     assert row["image_free"] is None and row["right_minus_image_free"] is None
 
 
+def test_shares_of_one_error_leave_failures_out_as_all_do(four: list[dict[str, Any]]) -> None:
+    told = all_metrics(four, PROTOCOLS["A"])["methods"]["network"]["right"]
+    assert told["share_deg_only"] == told["share_m_only"] == 0.5  # the third is near, and said that it had failed
+
+
 def test_a_control_counts_where_it_is_applicable(four: list[dict[str, Any]]) -> None:
     for one in four[1:]:
         one["answers"][0] = answer("image-free", "none", None, NOT_APPLICABLE)

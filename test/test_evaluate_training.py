@@ -8,6 +8,7 @@ from test_network import SMALL
 from test_train_command import Walls
 from toy_training import toy_batch, toy_config
 
+from crossi2p_core.errors import InputError
 from crossi2p_core.model.batch import collate
 from crossi2p_core.model.inputs import make_batch
 from crossi2p_core.model.network import Network
@@ -45,5 +46,7 @@ def test_errors_become_medians_and_shares_means() -> None:
         value = batch.image[:, 0, 0, 0]
         return {"rre_deg": value**2, "pose_accuracy": (value < 2).double(), "coarse_recall": value.mean()}
 
+    with pytest.raises(InputError, match="8 processes need at least as many frames of validation, not 5"):
+        Validation(Five(), judge, toy_config("unused"), World(0, 8))
     found = Validation(Five(), judge, toy_config("unused", batch=2), World())(torch.nn.Identity())
     assert found == pytest.approx({"rre_deg_median": 4.0, "pose_accuracy": 0.4, "coarse_recall": 2.0})

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -16,6 +17,9 @@ from crossi2p_core.model.config import ImageEncoderConfig
 from crossi2p_core.model.image_encoder import ImageEncoder
 from crossi2p_core.model.pretrained import load_image_weights
 from crossi2p_core.model.resnet import ResNet
+from crossi2p_core.train.assemble import assemble
+from crossi2p_core.train.distributed import World
+from crossi2p_core.train.read_config import read_config
 
 SMALL = ImageEncoderConfig(block="bottleneck", layers=(1, 2, 1, 1), width=8, dim=16, fine_dim=8, norm="batch")
 
@@ -89,6 +93,20 @@ def test_weights_load_from_pth(tmp_path, counters) -> None:
     summary = load_image_weights(model, saved(tmp_path / "resnet.pth", tensors))
     assert holds(model, tensors)
     assert "resnet.pth" in summary and "fc.weight" in summary
+
+
+def test_a_run_that_starts_from_them_keeps_their_statistics(tmp_path) -> None:
+    image = {"block": SMALL.block, "layers": list(SMALL.layers), "width": SMALL.width, "norm": "batch"}
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump({
+        "out": str(tmp_path), "network": {"preset": "light", "image": image},
+        "sources": [{"path": "synthetic:hall?frames=1"}],
+        "image_weights": str(saved(tmp_path / "resnet.pth", weights()))}))
+    trainer = assemble(read_config(tmp_path / "train.yaml"), World())
+    for model in (trainer.model, trainer.average.module):
+        backbone = model.train().image_encoder.backbone
+        before = backbone.bn1.running_mean.clone()
+        backbone(torch.randn(2, 3, 32, 32))
+        assert torch.equal(backbone.bn1.running_mean, before)
 
 
 def test_weights_load_from_safetensors(tmp_path) -> None:

@@ -114,6 +114,16 @@ def test_a_loss_without_gradient_at_the_shared_layer_has_norm_zero() -> None:
     assert shared.grad is None
 
 
+def test_a_loss_that_had_nothing_to_count_begins_later() -> None:
+    gradnorm, norms = GradNorm(config(), TWO), dict.fromkeys(TWO, 1.0)
+    gradnorm.update(0, {"alignment": 0.0, "correspondence": 4.0}, norms)
+    assert gradnorm.initial == {"correspondence": 4.0} and set(gradnorm.weights) == set(TWO)
+    gradnorm.update(1, {"alignment": 5.0, "correspondence": 2.0}, norms)
+    assert gradnorm.initial == {"alignment": 5.0, "correspondence": 4.0}
+    assert gradnorm.rates({"alignment": 5.0, "correspondence": 2.0}) == pytest.approx(
+        {"alignment": 4 / 3, "correspondence": 2 / 3})
+
+
 @pytest.mark.parametrize("damage", [
     None, {}, {"weights": {"alignment": -1.0}, "initial": {}, "moments": {}},
     {"weights": {"alignment": math.nan}, "initial": {}, "moments": {}},

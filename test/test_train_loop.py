@@ -69,6 +69,15 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path: Path, v
     assert steps[0] == steps[1] and len(steps[0]) == 12
 
 
+def test_a_run_resumed_without_average_goes_on_from_what_was_trained(tmp_path: Path) -> None:
+    whole, _ = train(tmp_path, steps=6, ema=0.9)
+    resumed = Trainer(toy_config(tmp_path, steps=6, ema=0.0), toy_model(), ToyTask(), ToyExamples())
+    resumed._resume()
+    trained, average = whole.model.state_dict(), whole.average.module.state_dict()
+    assert any(not torch.equal(trained[name], average[name]) for name in trained)
+    assert all(torch.equal(value, trained[name]) for name, value in resumed.model.state_dict().items())
+
+
 def test_it_learns_and_its_log_tells_everything(tmp_path: Path) -> None:
     trainer, outcome = train(tmp_path, steps=150, dropout=0.0, gradnorm={"pose_from_step": 10})
     steps = [line for line in log_of(tmp_path) if "note" not in line]

@@ -148,6 +148,7 @@ def _settings(weights: Path, learn_from: SourceConfig, folder: Path, config: Ada
     before = load_config(TrainConfig, checkpoint.load(weights, training=False).config)
     return replace(
         before, out=str(folder / "train"), weights=str(weights), image_weights=None, validation=(),
+        teacher=None, labels="recorded",  # what the frames agreed on, not what somebody else thinks
         sources=(replace(learn_from, extrinsic=str(folder / "extrinsic.yaml")), *config.beside), steps=config.steps,
         batch=config.batch, accumulate=1, lr=config.lr, warm_up=min(config.warm_up, config.steps - 1), ema=config.ema,
         workers=config.workers, seed=config.seed, checkpoint_every=max(50, config.steps // 4), keep=1,

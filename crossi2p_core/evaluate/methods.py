@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..audition import SURE_MARGIN
+from ..calibrate.observability import sigmas
 from ..config import load_config
 from ..errors import InputError
 from ..matcher import Matcher
@@ -21,7 +22,7 @@ from ..registrar import Registrar, RegistrarConfig
 from ..train.metrics import coarse_recall
 from ..train.targets import targets_of
 from ..types import Prior, Sample
-from ..weights import NONE, find_weights
+from ..weights import NONE, find_flow_weights, find_weights
 
 Array = np.ndarray
 REFINE, NETWORK, BOTH = "refine", "network", "network + refine"
@@ -46,6 +47,11 @@ class Methods:
 def named_weights(weights: str | Path | None, config: str | Path | None) -> Path | None:
     """The file of those given, else of those that the settings name, else of the package's own; None: no network."""
     return find_weights(weights if weights is not None else load_config(RegistrarConfig, config).weights)
+
+
+def named_flow(config: str | Path | None) -> Path | None:
+    """The file of the flow network that the settings name; None: there is none."""
+    return find_flow_weights(load_config(RegistrarConfig, config).flow)
 
 
 def load_methods(weights: str | Path | None, refine: bool, config: str | Path | None, device: str) -> Methods:
@@ -91,10 +97,9 @@ def _estimated(matcher: Matcher) -> Method:
 def _answer(T: Array, covariance: Array, status: str, reason: str, begin: float) -> Answer:
     """Plain numbers. sigma: one of the whole rotation (deg) and of the whole translation (m), None where unknown."""
     seconds = time.perf_counter() - begin
-    variance = np.diag(covariance)
-    sigma = [float(np.degrees(np.sqrt(variance[:3].sum()))), float(np.sqrt(variance[3:].sum()))]
+    sigma = sigmas(covariance, T)
     return {"T_cam_lidar": np.asarray(T).tolist(), "status": status, "reason": reason, "seconds": round(seconds, 4),
-            "sigma": sigma if np.isfinite(sigma).all() else None}
+            "sigma": list(sigma) if np.isfinite(sigma).all() else None}
 
 
 @torch.inference_mode()

@@ -85,8 +85,8 @@ def summary(judged: Judged, protocol: Protocol) -> dict[str, Any]:
     told: dict[str, Any] = {
         "pairs": len(right), "unanswered": int((~answered).sum()), "failed": judged.status.count("failed"),
         "share_within": {limit_in_words(limit): _mean(judged.within(limit)) for limit in protocol.limits},
-        "share_deg_only": _mean(judged.rre < protocol.limits[0][0]),
-        "share_m_only": _mean(judged.rte < protocol.limits[0][1]), "mean_over": protocol.mean_over}
+        "share_deg_only": _mean(judged.within((protocol.limits[0][0], math.inf))),
+        "share_m_only": _mean(judged.within((math.inf, protocol.limits[0][1]))), "mean_over": protocol.mean_over}
     for name, values in (("rre_deg", judged.rre), ("euler_sum_deg", judged.euler), ("rte_m", judged.rte)):
         told[name] = {"median": percentile(values, 50), "p90": percentile(values, 90), "mean": _mean(values[counted]),
                       "mean_all": _mean(values[answered]), "mean_successes": _mean(values[right])}

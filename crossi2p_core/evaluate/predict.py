@@ -129,7 +129,8 @@ def _images_of(name: str) -> tuple[str, ...]:
 
 
 def _failure(method: str, image: str, error: InputError) -> dict[str, Any]:
-    return {"method": method, "image": image, "T_cam_lidar": None, "status": "failed", "reason": str(error)}
+    status = NOT_APPLICABLE if method == IMAGE_FREE else "failed"  # nobody could have asked it
+    return {"method": method, "image": image, "T_cam_lidar": None, "status": status, "reason": str(error)}
 
 
 def _start(posed: Posed) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ..train.distributed import World
 from ..types import Sample
 from ..viz.overlay import draw_overlay
 from .image_free import ImageFree
-from .methods import BOTH, NETWORK, REFINE, load_methods, named_weights
+from .methods import BOTH, NETWORK, REFINE, load_methods, named_flow, named_weights
 from .metrics import Judged, all_metrics, judge
 from .pairs import Pair, PairList, draw_pairs, read_pairs, write_pairs
 from .predict import Predictor, predict, read_predictions
@@ -77,6 +77,7 @@ def list_pairs(wanted: Wanted) -> PairList:
     """The pairs, and what makes this evaluation another one than others; JSON in, JSON out, so that lists compare."""
     protocol = PROTOCOLS[wanted.protocol]
     weights = named_weights(wanted.weights, wanted.config)
+    flow = None if weights is None else named_flow(wanted.config)
     about = {
         "protocol": wanted.protocol, "made_of": made_of(protocol) or None,
         "source": wanted.source.identity(), "seed": wanted.seed, "rounds": wanted.rounds,
@@ -84,6 +85,7 @@ def list_pairs(wanted: Wanted) -> PairList:
         "weights": None if weights is None else _digest(weights),
         "config": None if wanted.config is None else _digest(wanted.config),
         "control": None if wanted.train is None else wanted.train.identity()}
+    about |= {} if flow is None else {"flow": _digest(flow.with_suffix(".safetensors"))}
     return PairList(about, draw_pairs(wanted.source.names, wanted.chosen, wanted.rounds, wanted.seed,
                                       lambda rng: draw(protocol, rng, wanted.bounds)))
 

@@ -55,8 +55,9 @@ def joined_world(device: str = "auto") -> Iterator[World]:
 
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=size,
-                                   timeout=LONGEST_WAIT)
+    on_gpu = chosen.type == "cuda"
+    distributed.init_process_group("nccl" if on_gpu else "gloo", rank=rank, world_size=size, timeout=LONGEST_WAIT,
+                                   device_id=chosen if on_gpu else None)  # else a barrier would guess which GPU
     try:
         yield World(rank, size, chosen)
     finally:
@@ -85,7 +86,10 @@ def wrap(model: nn.Module, world: World) -> nn.Module:
     """The model, its gradients averaged over the world at every backward pass, and equal everywhere at the start."""
     if world.size == 1:
         return model
-    device_ids = [world.device.index] if world.device.type == "cuda" else None
+    device_ids = None
+    if world.device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # one batch's statistics, not as many as there are GPUs
+        device_ids = [world.device.index]
     # The pose loss enters late: until then, what serves it alone has no gradient.
     return DistributedDataParallel(model, device_ids=device_ids, find_unused_parameters=True)
 

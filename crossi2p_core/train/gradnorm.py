@@ -54,11 +54,13 @@ class GradNorm:
     def update(self, step: int, losses: Mapping[str, float], norms: Mapping[str, float]) -> None:
         """One step of the weights. losses: unweighted; norms: of their unweighted gradients at the shared layer.
 
-        Both finite, of every active loss; without norms the weights stay. The first value of a loss is its L(0).
+        Both finite, of every active loss; without norms the weights stay. The first value of a loss is its L(0), but
+        for an exact zero: there was nothing in the batch that it counts.
         """
         active = self.active(step)
         for name in active:
-            self.initial.setdefault(name, losses[name])
+            if losses[name] != 0:
+                self.initial.setdefault(name, losses[name])
         if self.config.mode != "on" or not norms:
             return
         weights = self.weights_at(step)
@@ -73,7 +75,7 @@ class GradNorm:
         ratio = {name: loss / self.initial[name] for name, loss in losses.items()
                  if name in self.initial and loss > 0 and self.initial[name] > 0}
         mean = sum(ratio.values()) / len(ratio) if ratio else 1.0
-        return {name: ratio[name] / mean if name in ratio else 1.0 for name in self.initial}
+        return {name: ratio[name] / mean if name in ratio else 1.0 for name in losses}
 
     def _adam(self, name: str, gradient: float) -> float:
         """How far the weight moves."""

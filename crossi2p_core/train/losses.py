@@ -43,7 +43,7 @@ def cross_modal_loss(described: Described, targets: Targets, inside: Tensor) -> 
     overlap, seen_too = rows(targets.overlap, picked), rows(targets.visible, picked).flatten()
     points = rows(described.points, picked).flatten(0, 1).float()  # (B S, 256)
     image = described.image.flatten(0, 1).float()  # (B C, 256)
-    logits = points @ image.T / TEMPERATURE  # (B S, B C)
+    logits = _logits(points, image)  # (B S, B C)
     logits = logits.masked_fill(~(seen_too[:, None] & inside.flatten()[None]), MASKED)
     own = torch.eye(batch, device=logits.device)[:, None, :, None] * overlap[:, :, None, :]  # (B, S, B, C)
     right = own.flatten(2).flatten(0, 1)  # (B S, B C)
@@ -54,11 +54,17 @@ def intra_modal_loss(first: Tensor, second: Tensor, valid: Tensor) -> Tensor:
     """InfoNCE between two views of the same places, over all pairs of the batch; (B, N, 256) each, valid (B, N)."""
     picked = torch.multinomial(valid.float() + 1e-9, min(PER_PAIR, valid.shape[1]))  # (B, S), none twice
     a, b = (rows(view, picked).flatten(0, 1).float() for view in (first, second))  # (B S, 256)
-    logits = a @ b.T / TEMPERATURE
+    logits = _logits(a, b)
     kept = rows(valid, picked).flatten()
     right = torch.diag_embed(kept.float())
     logits = logits.masked_fill(~(kept[:, None] & kept[None]), MASKED)
     return 0.5 * (soft_cross_entropy(logits, right) + soft_cross_entropy(logits.T, right.T))
+
+
+def _logits(a: Tensor, b: Tensor) -> Tensor:
+    """(N, M) of features (N, F) and (M, F), in float32 whatever the precision around: half of it is too coarse here."""
+    with torch.autocast(a.device.type, enabled=False):
+        return a @ b.T / TEMPERATURE
 
 
 def coarse_loss(matches: Matches, targets: Targets) -> Tensor:

@@ -177,7 +177,8 @@ class Trainer:
             return
         self._notes = say_differences(found, self.config, self.fingerprint, str(path))
         checkpoint.load_weights(self.model, _below(found.training, "model."), str(path))
-        checkpoint.load_weights(self.average.module, found.weights, str(path))
+        if self.average.module is not self.model:
+            checkpoint.load_weights(self.average.module, found.weights, str(path))
         self.average.keep_buffers(self.model)
         self.optimizer.restore(self.model, _below(found.training, "optimizer."), str(path))
         self.gradnorm.restore(found.state.get("gradnorm"), str(path))

@@ -23,18 +23,20 @@ MEDIANS = ("rre_deg", "rte_m")  # how the names of such errors begin
 class Validation:
     """Metrics of `judge` over the first `config.validation_frames` examples, shared by all processes.
 
-    Means; of errors that are told for each pair (MEDIANS), medians.
+    Means; of errors that are told for each pair (MEDIANS), medians. Raises InputError where there are fewer frames than
+    processes.
     """
 
     def __init__(self, examples: Examples, judge: Judge, config: TrainConfig, world: World) -> None:
         self.judge, self.config, self.world = judge, config, world
         count = min(config.validation_frames, examples.frames.epoch_length)
+        if count < world.size:
+            raise InputError(f"{world.size} processes need at least as many frames of validation, not {count}; give "
+                             "more")
         self.share = Subset(examples, range(world.rank, count, world.size))
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
-        """Raises InputError where no frame can be used, or where there are fewer frames than processes."""
-        if not len(self.share):
-            raise InputError(f"{self.world.size} processes need at least as many frames of validation; give more")
+        """Raises InputError where no frame can be used."""
         sums: dict[str, Tensor] = {}
         errors: dict[str, list[float]] = {}
         for batch in self._batches():
