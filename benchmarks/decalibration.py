@@ -1,7 +1,8 @@
 """Is the present calibration good? `python -m benchmarks.decalibration DATA`
 
-Area under the ROC curve of `doubt_before` between the recorded extrinsic and the same turned by exactly 0.5 deg and
-moved by exactly 5 cm, for one frame and for ten of one recording; the result goes into `docs/results.md`.
+Area under the ROC curve of `doubt_before` between the recorded extrinsic and the same turned and moved by exactly so
+much: 0.25 deg, 5 cm, and 0.5 deg with 5 cm. For one frame and for ten of one recording; the result goes into
+`docs/results.md`.
 """
 
 from __future__ import annotations

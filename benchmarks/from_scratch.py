@@ -1,9 +1,9 @@
 """No guess at all: where is the camera of a drive? `python -m benchmarks.from_scratch DATA [--seeds 0:5]`.
 
-The scans of a recording are turned by any yaw and shifted by up to a metre, all of them alike, so that neither the
-recorded extrinsic nor what is usual for cars helps; their nearest 3 m, the vehicle itself, are cut away. Beside each
-run stands one with the images of other frames. Lines of `out/from_scratch.jsonl` are not computed again. The table goes
-into `docs/results.md`.
+The scans of a recording are turned by any yaw and shifted by up to a metre along x and along y, all of them alike, so
+that neither the recorded extrinsic nor what is usual for cars helps; their nearest 3 m, the vehicle itself, are cut
+away. Beside each run stands one with the images of other frames. Lines of `out/from_scratch.jsonl` are not computed
+again. The table goes into `docs/results.md`.
 """
 
 from __future__ import annotations

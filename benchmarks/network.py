@@ -187,8 +187,9 @@ def table(rows: list[dict[str, Any]]) -> str:
              "image_encoder ms", "point_encoder ms", "coarse ms", "fine ms", "network ms", "pose ms", "peak MB")
     heads = [*names, *(f"pairs/s at {size}" for size in BATCHES)]
     lines = ["# What the network costs", "", "Made by `python -m benchmarks.network`: bf16, random weights; medians. "
-             "`input` is the pyramid, on the CPU. The first row is `light` as it is. On the H200, where twelve other "
-             "processes kept its 16 cores busy, one pair waits for Python, not for the GPU: sixteen take hardly longer.", "",
+             "`input` is the pyramid, on the CPU. The first row is `light` as it is. The H200's rows were made "
+             "while twelve other processes kept its 16 cores busy; there one pair waits for Python, not for the GPU: "
+             "sixteen take hardly longer.", "",
              "| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     for row in rows:
         values = [row[name] for name in names] + [row["pairs/s"][str(size)] for size in BATCHES]
