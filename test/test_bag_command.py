@@ -243,3 +243,14 @@ def test_rings_that_no_uint16_holds_are_written_as_they_are(tmp_path: Path) -> N
 def test_the_layout_names_the_calibration_beside_the_image() -> None:
     assert BagLayout(image_topic="/image").info_topic == "/camera_info"
     assert BagLayout(image_topic="/front/image_raw").info_topic == "/front/camera_info"
+
+
+def test_the_clock_begins_with_the_earlier_of_image_and_scan() -> None:
+    for cloud, image in ((5.0, 4.9), (4.9, 5.0)):
+        assert min(Clock().stamps(replace(sample(0), stamp_cloud=cloud, stamp_image=image))) == START_NS
+
+
+def test_a_part_of_an_instant_recording_is_instant() -> None:
+    whole = open_source("synthetic:street?frames=3&camera=small")
+    whole.instant = True
+    assert whole[0:2].instant and whole[0:2].robot == whole.robot

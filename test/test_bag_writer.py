@@ -1,10 +1,12 @@
 """What is left on disk by `write_bag`: a whole bag, or nothing."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from bags import sample
+from rosbags.rosbag2 import Reader
 
 from crossi2p_core.datasets import open_source
 from crossi2p_core.datasets.bag_clock import START_NS
@@ -86,3 +88,27 @@ def test_static_transforms_are_latched_for_late_subscribers(tmp_path):
         counts = {c.topic: c.msgcount for c in reader.connections}
     assert durability["/tf_static"] == QosDurability.TRANSIENT_LOCAL and durability["/tf"] == QosDurability.VOLATILE
     assert counts["/tf_static"] == 1 and counts["/tf"] == 2
+
+
+def test_static_transforms_are_there_before_whatever_needs_them(tmp_path):
+    write_bag(SAMPLES, tmp_path / "bag")
+    first: dict[str, int] = {}
+    with Reader(tmp_path / "bag") as reader:
+        for connection, recorded, _ in reader.messages():
+            first.setdefault(connection.topic, recorded)
+    assert first.pop("/tf_static") < min(first.values())
+
+
+def test_a_bag_that_cannot_take_its_place_leaves_the_former_one(tmp_path, monkeypatch):
+    write_bag(SAMPLES[:1], tmp_path / "bag")
+    replace_as_ever = os.replace
+
+    def full(one, other):
+        if other == tmp_path / "bag" and one.name == "bag":  # the former one is aside by now
+            raise OSError(28, "No space left on device")
+        replace_as_ever(one, other)
+
+    monkeypatch.setattr("crossi2p_core.datasets.bag_writer.os.replace", full)
+    with pytest.raises(InputError, match="No space left"):
+        write_bag(SAMPLES, tmp_path / "bag", overwrite=True)
+    assert len(open_source(tmp_path / "bag")) == 1 and len(list(tmp_path.iterdir())) == 1

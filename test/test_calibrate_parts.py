@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from bags import sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from crossi2p_core.calibrate.choose import Place, apart, choose
 from crossi2p_core.calibrate.config import CalibrateConfig
 from crossi2p_core.calibrate.cross import cross_validate, few_places, jackknife, leave_out, shared_error, widened
 from crossi2p_core.calibrate.frames import Read, evenly
+from crossi2p_core.calibrate.look import look
 from crossi2p_core.calibrate.moved import Moved, moved
 from crossi2p_core.calibrate.observability import in_words, sigmas
 from crossi2p_core.calibrate.report import in_words as told
@@ -273,3 +275,27 @@ def test_only_an_answer_that_is_ok_bounds_how_far_off_the_start_is(at_most: floa
            "error_deg": float("nan"), "cross_validation": None, "time_offset": None,
            "time_offset_not_looked_for": "no open3d", "frames": [], "used": []}
     assert said in told(one) and "not looked for, stamps count as exact: no open3d" in told(one)
+
+
+def test_answers_that_err_more_than_they_say_make_the_whole_as_unsure() -> None:
+    ratios = [np.trace(agree(*draws(20, seed, 3 * SIGMA)).covariance) / np.trace(agree(*draws(20, seed)).covariance)
+              for seed in range(20)]
+    assert np.mean(ratios) > 4.5
+
+
+def test_two_places_are_too_few() -> None:
+    verdict = judge(registration(), (0.1, 0.01), 10, 2, (), "", moved(None, np.eye(4), np.eye(6)), CONFIG)
+    assert verdict.status == "uncertain" and "only 2 places were seen" in verdict.reason
+
+
+def test_frames_without_an_answer_are_none_to_agree_with() -> None:
+    class Eyes:
+        answers = iter(replace(one, cost_after=-1.0) for one in (
+            registration(), registration("failed", "dark"),
+            replace(registration("uncertain"), covariance=np.full((6, 6), np.inf))))
+
+        def register(self, sample: Sample, prior: Prior) -> Registration:
+            return next(self.answers)
+
+    seen = look([sample(k) for k in range(3)], Prior(np.eye(4)), Eyes(), lambda *_: None)
+    assert seen.which == (0,) and seen.looked[1].reason == "dark"

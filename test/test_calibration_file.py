@@ -1,12 +1,14 @@
 """Extrinsics on disk: what is written comes back, nothing saved is lost, bad content is named."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+from crossi2p_core import atomic
 from crossi2p_core.calibration_file import Extrinsic, read_calibration, read_extrinsic, write_calibration
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
@@ -139,3 +141,32 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert not list((tmp_path / "folder.yaml").iterdir())
     with pytest.raises(InputError, match="cannot keep the former"):
         write_calibration(tmp_path / f"{300 * 'long'}.yaml", Extrinsic(transform()))
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    atomic.write_text(tmp_path / "a.txt", "former")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        atomic.write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "former" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_files_may_be_read_by_all_whom_the_umask_lets(tmp_path: Path) -> None:
+    former = os.umask(0o022)
+    try:
+        atomic.write_text(tmp_path / "a", "x")
+    finally:
+        os.umask(former)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_time_offset_of_seconds_is_refused_either_way(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    write_calibration(path, Extrinsic(transform(), time_offset_s=0.5))
+    for seconds in ("1.5", "-1.5"):
+        (tmp_path / "b.yaml").write_text(path.read_text().replace("time_offset_s: 0.5", f"time_offset_s: {seconds}"))
+        with pytest.raises(InputError, match="are no pairs"):
+            read_extrinsic(tmp_path / "b.yaml")

@@ -9,9 +9,10 @@ import recordings as rec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossi2p_core.datasets.clouds import read_cloud
+from crossi2p_core.datasets.clouds import cloud_from_columns, read_cloud
 from crossi2p_core.datasets.pcd import lzf_decompress
 from crossi2p_core.errors import InputError
+from crossi2p_core.types import PointCloud
 
 SCAN = rec.scan(0, points=40)
 
@@ -245,3 +246,21 @@ def test_hostile_pcd_headers(tmp_path: Path, line: str) -> None:
     (tmp_path / "cloud.pcd").write_bytes(text)
     with pytest.raises(InputError, match=r"cloud\.pcd"):
         read_cloud(tmp_path / "cloud.pcd")
+
+
+def test_intensities_of_12_and_16_bits_are_scaled_and_not_cut() -> None:
+    cloud = PointCloud.from_arrays(np.ones((3, 3)), np.array([0.0, 1000.0, 4000.0]))
+    assert np.allclose(cloud.intensity, [0, 0.25, 1.0])
+
+
+def test_numbers_that_can_be_no_rows_are_none() -> None:
+    columns = {axis: np.arange(1, 5, dtype=np.float32) for axis in "xyz"}
+    for row in (-1, 70_000):
+        assert cloud_from_columns(columns | {"ring": np.array([0, 1, 2, row])}, "here").ring is None
+
+
+def test_what_stands_before_the_vertices_is_passed_over(tmp_path: Path) -> None:
+    header = (b"ply\nformat binary_little_endian 1.0\nelement sensor 1\nproperty double a\nelement vertex 2\n"
+              b"property float x\nproperty float y\nproperty float z\nend_header\n")
+    (tmp_path / "a.ply").write_bytes(header + struct.pack("<d6f", 7.0, 1, 2, 3, 4, 5, 6))
+    assert np.allclose(read_cloud(tmp_path / "a.ply").xyz, [[1, 2, 3], [4, 5, 6]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from crossi2p_core.config import dump_config
 from crossi2p_core.datasets import open_source
 from crossi2p_core.datasets.compact_writer import prepare
 from crossi2p_core.datasets.selection import select_frames
-from crossi2p_core.evaluate.methods import _answer
+from crossi2p_core.evaluate.methods import _answer, _estimated
 from crossi2p_core.evaluate.pairs import draw_pairs, read_pairs
 from crossi2p_core.evaluate.predict import NOT_APPLICABLE
 from crossi2p_core.evaluate.protocols import PROTOCOLS, WINDOW, draw, pose
@@ -27,6 +28,7 @@ from crossi2p_core.geometry.pose_covariance import covariance_from_ros
 from crossi2p_core.model.network import Network
 from crossi2p_core.safe_yaml import parse_yaml
 from crossi2p_core.train.checkpoint import Checkpoint, save
+from crossi2p_core.types import Prior
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +191,12 @@ def test_each_protocol_moves_what_it_says_and_keeps_the_truth_true(name: str) ->
     assert cKDTree(before[:, None]).query(distance[:, None])[0].max() < 1e-3  # m: the same points, seen from as far
     turn = se3.rotation_error_deg(truth, sample.T_cam_lidar)
     assert turn > 1 and (name == "D") == (posed.right.image.shape[:2] == WINDOW)
+
+
+def test_a_network_is_sure_only_where_nobody_told_it_where_to_look() -> None:
+    class Sure:
+        def estimate(self, sample: object, prior: Prior | None) -> SimpleNamespace:
+            return SimpleNamespace(T_cam_lidar=np.eye(4), covariance=np.eye(6), margin=1e6)
+
+    ask = _estimated(Sure())
+    assert ask(None, None)["status"] == "ok" and ask(None, Prior(np.eye(4)))["status"] == "uncertain"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bags import sample as bag_sample
 
 from crossi2p_core.datasets import open_source
 from crossi2p_core.errors import InputError
@@ -70,3 +71,11 @@ def test_what_sees_one_side_is_no_spinning_lidar_and_has_no_control() -> None:
     control = ImageFree.learn([sample, replace(sample, name="b")])
     with pytest.raises(InputError, match="not applicable"):
         control.answer(sample, moved=True)
+
+
+def test_the_control_never_learns_from_the_frame_it_is_asked_about() -> None:
+    cloud = PointCloud.from_arrays(np.random.default_rng(0).normal(0, 10, (500, 3)))
+    asked = replace(bag_sample(0), name="a", cloud=cloud, rig="r",
+                    T_cam_lidar=se3.exp_se3(np.array([0, 0, 0.1, 1.0, 0, 0])))
+    control = ImageFree.learn([asked, replace(asked, name="b", T_cam_lidar=np.eye(4))])
+    np.testing.assert_allclose(control.answer(asked, moved=False), np.eye(4), atol=1e-9)

@@ -276,3 +276,8 @@ def test_a_transform_without_a_rotation_is_refused():
     here = Message(x=0, y=0, z=0, w=1)
     with pytest.raises(InputError, match="not finite"):
         transform_from_message(Message(rotation=here, translation=Message(x=np.nan, y=0, z=0)), "")
+
+
+def test_a_flat_cloud_may_leave_its_row_step_empty():
+    message = vars(cloud(axes())) | {"row_step": 0}
+    assert len(cloud_from_message(Message(**message), "here")) == 6

@@ -11,7 +11,9 @@ import pytest
 from command_line import assert_refused, crossi2p
 
 from crossi2p_core.calibration_file import read_calibration
+from crossi2p_core.commands.monitor import _Drive
 from crossi2p_core.datasets import open_source
+from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.monitor.config import MonitorConfig
 from crossi2p_core.monitor.follow import Follower
@@ -95,3 +97,10 @@ def test_a_knocked_sample_still_projects_onto_its_picture() -> None:
     (["--init", "nowhere.yaml"], ["nowhere.yaml"]), (["--config", "nowhere.yaml"], ["nowhere.yaml"])])
 def test_bad_options_are_refused_in_words(arguments: list[str], words: list[str]) -> None:
     assert_refused(crossi2p("monitor", DRIVE, *arguments), *words)
+
+
+def test_frames_of_another_rig_are_not_judged() -> None:
+    source = open_source("synthetic:street?frames=1&camera=small")
+    watched_drive = _Drive(source, [0], "another", Prior(np.eye(4)), None, None, None, None)
+    with pytest.raises(InputError, match="the one watched is 'another'"):
+        watched_drive._read(0, 0)

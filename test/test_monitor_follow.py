@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -172,3 +172,32 @@ def test_frames_that_cannot_be_read_change_nothing() -> None:
     drive.sees(0.0, 20)
     said = [drive.follower.without(str(number), "the PNG ends early") for number in range(19)]
     assert said[-1].state is State.CALIBRATED
+
+
+def test_a_parked_robot_repairs_nothing() -> None:
+    drive = Drive.of()
+    drive.sees(0.0, 30)
+    drive.follower._places.of = lambda _: 0  # it stands from now on
+    assert not repairs(drive.sees(20.0, 30)) and drive.eyes.starts == 0
+
+
+def test_an_uncertain_repair_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    drive, joint = Drive.of(), Eyes.register_joint
+    drive.sees(0.0, 30)
+
+    def unsure(self: Eyes, samples: Sequence[Sample], *given: Any) -> Registration:
+        found = joint(self, samples, *given)
+        return found if len(samples) == 1 else replace(found, status="uncertain", reason="hardly fits")
+
+    monkeypatch.setattr(Eyes, "register_joint", unsure)
+    said = drive.sees(2.0, 40)
+    assert not repairs(said) and any("no repair that one can trust" in one.failed for one in said)
+    assert drive.follower.watch.state is State.DECALIBRATED
+
+
+def test_a_proposal_that_was_outlived_can_be_made_again() -> None:
+    drive = Drive.of("propose", window=10, calm=5)
+    drive.sees(0.0, 20)
+    assert len(repairs(drive.sees(2.0, 20))) == 1
+    assert drive.sees(0.0, 60)[-1].state is State.CALIBRATED
+    assert len(repairs(drive.sees(2.0, 30))) == 1

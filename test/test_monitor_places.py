@@ -225,3 +225,8 @@ def test_the_watch_says_nothing_before_it_has_seen_as_many_places_as_asked() -> 
         said = stay(watch, place, 10, np.zeros(6))
     assert "40 frames show 4 of 5 places" in said[-1].words
     assert stay(watch, 4, 1, np.zeros(6))[-1].state is State.CALIBRATED
+
+
+def test_views_of_a_few_cells_are_never_alike() -> None:
+    few, enough = View(np.arange(149), np.ones(149)), View(np.arange(150), np.ones(150))
+    assert not alike(few, few) and alike(enough, enough)

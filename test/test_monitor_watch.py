@@ -198,3 +198,49 @@ def test_the_largest_window_is_read_again(name: str, tmp_path: Path) -> None:
 def test_a_window_that_could_never_hold_enough_is_refused() -> None:
     with pytest.raises(InputError, match=r"least_frames \(10\) is more than the window \(5\)"):
         MonitorConfig(least_frames=10, window=5)
+
+
+def misfits(watch: Watch, count: int) -> list[Said]:
+    return [watch.observe(Evidence(str(k), None, None, "nothing fits", misfit=True)) for k in range(count)]
+
+
+def test_what_cannot_be_told_does_not_part_misfits() -> None:
+    watch = Watch(T)
+    drive(watch, 20)
+    misfits(watch, MISFITS - 1)
+    for k in range(3):
+        watch.observe(cannot_tell(str(k), "fog"))
+    assert not watch.standing.lost
+    misfits(watch, 1)
+    assert watch.standing.lost and watch.state is State.SUSPECT
+
+
+def test_suspicion_before_anything_was_known_ends_in_the_unknown() -> None:
+    watch = Watch(T)
+    misfits(watch, MISFITS)
+    assert watch.state is State.SUSPECT
+    drive(watch, 1)
+    assert watch.state is State.UNKNOWN
+
+
+def test_an_amount_of_before_is_not_told_once_nothing_fits() -> None:
+    watch = Watch(T)
+    drive(watch, 20)
+    drive(watch, 10, TURN, seed=1)
+    last = misfits(watch, MISFITS + 2)[-1]
+    assert last.state is State.DECALIBRATED and last.since is None and math.isnan(last.moved[0])
+
+
+def test_frames_that_tell_little_take_no_alarm_back() -> None:
+    watch = Watch(T, MonitorConfig(window=10, calm=5))
+    drive(watch, 12)
+    drive(watch, 9, TURN, seed=1)
+    assert watch.state is State.DECALIBRATED
+    for k in range(30):
+        watch.observe(Evidence(str(k), np.zeros(6), np.diag((20 * SIGMA)**2), doubt=0.01))
+    assert watch.standing.calm >= 5 and watch.state is State.DECALIBRATED
+
+
+def test_no_alarm_before_as_many_frames_as_were_asked_for() -> None:
+    watch = Watch(T, MonitorConfig(least_frames=30))
+    assert State.DECALIBRATED not in {said.state for said in drive(watch, 20, doubt=0.9)}

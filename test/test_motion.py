@@ -217,3 +217,27 @@ def test_joined_scans_of_sixteen_beams_are_more_exact(tmp_path: Path) -> None:
                         "none", "--accumulate", sweeps, "--out", out).code == 0
         errors[sweeps] = se3.rotation_error_deg(read_calibration(out / "extrinsic.yaml"), truth)
     assert errors[3] < 0.5 * errors[0]
+
+
+def test_nobody_knows_how_it_moved_in_a_pause() -> None:
+    track = Track(drive(stamps={3: 3.0, 4: 3.1}))
+    assert track.between(1, 2) is not None and track.between(2, 3) is None
+
+
+def test_a_scan_that_was_straightened_is_straight() -> None:
+    rng = np.random.default_rng(0)
+    bent = PointCloud(rng.normal(0, 10, (50, 3)).astype(np.float32), time=np.linspace(0, 0.1, 50).astype(np.float32))
+    twist = np.array([0, 0, 0.3, 5.0, 0, 0])
+    once = straighten(bent, twist)
+    assert not np.allclose(once.xyz, bent.xyz)
+    np.testing.assert_array_equal(straighten(once, twist).xyz, once.xyz)
+
+
+def test_the_vehicle_itself_is_joined_from_no_other_scan() -> None:
+    class Near(Drive):
+        def _load(self, index: int) -> Sample:
+            points = np.array([[1.0, 0.5, 0], [10, 0, 0]], np.float32)
+            return replace(super()._load(index), cloud=PointCloud(points))
+
+    source = Near([np.linalg.matrix_power(STEP, k) for k in range(3)], [0.1 * k for k in range(3)], "aaa")
+    assert all(len(cloud) == 1 for cloud in Accumulated(source, 1)._along(1, 1))

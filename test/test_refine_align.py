@@ -332,3 +332,12 @@ def test_frames_that_are_aligned_in_different_company_are_prepared_once(drive: l
     anew = align([drive[1], dark], prior, CONFIG, CPU)
     np.testing.assert_allclose(without.T_cam_lidar, anew.T_cam_lidar, atol=1e-4)
     assert without.reason == anew.reason
+
+
+def test_a_step_beyond_the_bounds_in_metres_alone_is_outside() -> None:
+    verdict = judge(replace(GOOD, step=np.array([0, 0, 0, 5.0, 0, 0])))
+    assert verdict.status == "uncertain" and "outside" in verdict.reason
+
+
+def test_upright_edges_are_needed_to_convince() -> None:
+    assert GOOD.convincing and not replace(GOOD, sides=0.5).convincing and not replace(GOOD, response=0.3).convincing

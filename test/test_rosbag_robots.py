@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from bags import T_CAM_LIDAR, RawBag, sample
 
 from crossi2p_core.datasets import open_source
+from crossi2p_core.datasets.bag_writer import write_bag
 from crossi2p_core.geometry import se3
 from crossi2p_core.types import Camera
 
@@ -106,3 +108,40 @@ def test_a_transform_that_is_none_hurts_only_who_needs_it(tmp_path: Path, capsys
         raw.add("/tf", raw.make.transforms([broken]), round(SAMPLES[0].stamp_cloud * 1e9))
     np.testing.assert_allclose(open_source(tmp_path / "bag")[0].T_cam_lidar, T_CAM_LIDAR, atol=1e-12)
     assert "left out: 1" in (said := capsys.readouterr().err) and "arm -> gripper" in said
+
+
+def test_messages_without_stamps_count_from_when_they_were_recorded(tmp_path: Path) -> None:
+    turns = [se3.exp_se3(np.array([0, 0, 0.1 * k, 0, 0, 0])) for k in range(3)]
+    with RawBag(tmp_path / "bag") as raw:
+        for one, turn in zip(SAMPLES, turns, strict=True):
+            stamp = round(one.stamp_cloud * 1e9)
+            raw.add("/c/image_raw", raw.make.image(one.image, 0, "camera", "raw"), stamp + 10**7)
+            raw.add("/c/camera_info", raw.make.camera_info(one.camera, 0, "camera"), stamp + 10**7)
+            raw.cloud(one)
+            raw.add("/tf", raw.make.transforms([raw.make.transform(turn, 0, "lidar", "camera")]), stamp)
+    read = list(open_source(tmp_path / "bag"))
+    assert len(read) == 3
+    for one, turn, written in zip(read, turns, SAMPLES, strict=True):
+        np.testing.assert_array_equal(one.image, written.image)
+        np.testing.assert_allclose(one.T_cam_lidar, se3.inverse(turn), atol=1e-9)
+
+
+def test_messages_that_were_recorded_at_one_moment_are_told_by_their_stamps(tmp_path: Path) -> None:
+    recorded = round(SAMPLES[0].stamp_cloud * 1e9)
+    with RawBag(tmp_path / "bag") as raw:
+        for one in SAMPLES[:2]:
+            stamp = round(one.stamp_image * 1e9)
+            raw.add("/c/image_raw", raw.make.image(one.image, stamp, "camera", "raw"), recorded)
+            raw.add("/c/camera_info", raw.make.camera_info(one.camera, stamp, "camera"), recorded)
+            raw.add("/points", raw.make.cloud(one.cloud, round(one.stamp_cloud * 1e9), "lidar"), recorded)
+    for one, written in zip(open_source(tmp_path / "bag"), SAMPLES[:2], strict=True):
+        np.testing.assert_array_equal(one.image, written.image)
+
+
+def test_several_threads_may_read_one_bag(tmp_path: Path) -> None:
+    samples = [sample(k) for k in range(8)]
+    write_bag(samples, tmp_path / "bag")
+    source = open_source(tmp_path / "bag")
+    with ThreadPoolExecutor(8) as pool:
+        images = list(pool.map(lambda k: source[k % 8].image, range(64)))
+    assert all(np.array_equal(image, samples[k % 8].image) for k, image in enumerate(images))

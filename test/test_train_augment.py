@@ -227,3 +227,10 @@ def test_the_scan_moves_farther_as_the_run_goes_on() -> None:
     config = AugmentConfig(shift_m=10.0, shift_grows_over=400)
     assert [at_position(config, position).shift_m for position in (0, 100, 400, 10**6)] == [0, 2.5, 10, 10]
     assert at_position(AugmentConfig(shift_m=10.0), 0).shift_m == 10  # unless it says so, from the start
+
+
+def test_a_scan_that_is_moved_stays_where_it_is_in_the_world() -> None:
+    one = replace(scene(3), T_world_lidar=se3.exp_se3(np.array([0.1, 0.2, 0.3, 4.0, 5.0, 6.0])))
+    moved = augment_cloud.move_scan(one, se3.exp_se3(np.array([0, 0, 0.4, 1.0, 2.0, 0.0])))
+    before, after = (se3.transform(each.T_world_lidar, each.cloud.xyz.astype(float)) for each in (one, moved))
+    np.testing.assert_allclose(after, before, atol=1e-4)

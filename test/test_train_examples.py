@@ -227,3 +227,18 @@ def test_the_control_is_another_frame_in_the_same_window() -> None:
         assert len(greys) == 2 and greys <= {60, 120, 180}  # never its own image
         right = batch(turned, position)
         assert torch.equal(right.wrong.amax(1) > 0, right.image.amax(1) > 0) and not right.inside.all()
+
+
+def test_an_extrinsic_is_nobody_elses() -> None:
+    with pytest.raises(InputError, match="is of the rig"):
+        Recalibrated(Walls(), np.eye(4), "another")[0]
+
+
+def test_changes_grow_with_the_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    frames = Frames([Walls()], [1.0], 0, 10**9)
+    growing = Examples(frames, NetworkInput(SMALL), SMALL.size, AugmentConfig(shift_m=8.0, shift_grows_over=100))
+    monkeypatch.setattr("crossi2p_core.train.examples.augment",
+                        lambda sample, changes, size, rng: (asked.append(changes.shift_m), (sample, None))[1])
+    growing[0], growing[50], growing[100]
+    assert asked == [0.0, 4.0, 8.0]

@@ -19,6 +19,7 @@ from toy_training import ToyExamples, ToyTask, toy_config, toy_model
 from crossi2p_core.errors import InputError
 from crossi2p_core.train import checkpoint
 from crossi2p_core.train.ema import AveragedModel
+from crossi2p_core.train.interruption import Interruption
 from crossi2p_core.train.schedule import ema_decay, learning_rate
 from crossi2p_core.train.task import Terms
 from crossi2p_core.train.trainer import Outcome, Trainer
@@ -228,3 +229,40 @@ def test_a_signal_to_the_whole_group_leaves_the_workers_to_the_loop() -> None:
             "print([signal.getsignal(s) == signal.SIG_IGN for s in (signal.SIGINT, signal.SIGTERM)])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[True, True]"
+
+
+def test_bad_steps_apart_from_each_other_end_nothing(tmp_path: Path) -> None:
+    assert train(tmp_path, ToyExamples(broken=[5, 17, 29]), bad_steps=2)[1].finished
+
+
+def test_bad_steps_in_a_row_are_counted_through_a_pause(tmp_path: Path) -> None:
+    train(tmp_path, ToyExamples(broken=list(range(16, 24))), steps=6, bad_steps=3)
+    with pytest.raises(InputError, match="3 steps in a row"):
+        train(tmp_path, ToyExamples(broken=list(range(16, 28))), steps=12, bad_steps=3)
+
+
+@pytest.mark.parametrize(("best_is", "step"), [("high", 8), ("low", 4)])
+def test_the_best_is_what_was_asked_for(tmp_path: Path, best_is: str, step: int) -> None:
+    scores = iter([0.2, 0.9, 0.4])
+    config = toy_config(tmp_path, validate_every=4, checkpoint_every=1, keep=3, best_is=best_is)
+    outcome = Trainer(config, toy_model(), ToyTask(), ToyExamples(),
+                      validate=lambda model: {"coarse_recall": next(scores)}).run()
+    assert outcome.best is not None and outcome.best.name == f"step-{step:09d}.json"
+    assert checkpoint.load(tmp_path / "checkpoints/step-000000011.json").score is None  # nobody has judged that one
+
+
+def test_a_run_resumed_on_other_frames_says_so(tmp_path: Path) -> None:
+    train(tmp_path, steps=6)
+    Trainer(toy_config(tmp_path, steps=8), toy_model(), ToyTask(), ToyExamples(), fingerprint="others").run()
+    assert any("the frames are not those of before" in line.get("note", "") for line in log_of(tmp_path))
+
+
+def test_a_second_ctrl_c_counts_once_a_moment_has_passed() -> None:
+    with Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)  # the same, once to the command and once to its group
+        assert interruption.signal == signal.SIGINT
+    with pytest.raises(KeyboardInterrupt), Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGINT)
+        interruption._since -= 3.0
+        os.kill(os.getpid(), signal.SIGINT)

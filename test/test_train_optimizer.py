@@ -103,3 +103,12 @@ def test_one_optimizers_moments_are_refused_by_the_other(tmp_path: Path) -> None
     tensors = stepped("adamw", network).tensors(network)
     with pytest.raises(InputError, match="optimizer that it was trained with"):
         Optimizer(network, toy_config(tmp_path, optimizer="muon")).restore(network, tensors, "here")
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_weights_decay_and_biases_do_not(optimizer: str) -> None:
+    model = nn.Linear(3, 2)
+    parts = Optimizer(model, toy_config("unused", optimizer=optimizer, weight_decay=0.3)).parts
+    decay = {id(parameter): group["weight_decay"] for part in parts for group in part.param_groups
+             for parameter in group["params"]}
+    assert decay[id(model.bias)] == 0 and decay[id(model.weight)] == 0.3

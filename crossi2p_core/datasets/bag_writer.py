@@ -157,9 +157,7 @@ def _whole_or_nothing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         yield temporary / path.name
-        if path.exists():
-            os.replace(path, temporary / "replaced")
-        os.replace(temporary / path.name, path)
+        _take_place(temporary / path.name, path, temporary / "replaced")
     except OSError as error:
         raise InputError(f"cannot write the bag {path}: {error.strerror or error}; choose a folder you may write to"
                          ) from error
@@ -171,3 +169,15 @@ def _whole_or_nothing(path: Path) -> Iterator[Path]:
         for folder in missing:
             with suppress(OSError):  # it is not there, or holds the bag
                 folder.rmdir()
+
+
+def _take_place(new: Path, path: Path, aside: Path) -> None:
+    """Put a bag where another one may be, which is moved aside, and back again where that fails."""
+    if path.exists():
+        os.replace(path, aside)
+    try:
+        os.replace(new, path)
+    except OSError:
+        if aside.exists():
+            os.replace(aside, path)
+        raise

@@ -90,13 +90,6 @@ class Follower:
         """What follows from a frame that could not be looked at."""
         return self._follow(cannot_tell(name, reason))
 
-    def use(self, T_in_use: Array) -> None:
-        """Somebody else says what the calibration in use is; if it is the one watched, nothing changes."""
-        if not np.allclose(T_in_use, self.watch.T_in_use, atol=1e-7):
-            self.watch.accept(T_in_use, repaired=False)
-            self._samples.clear()
-            self._wait, self._again_at, self._proposed = 0, 0, False
-
     def _follow(self, evidence: Evidence) -> Followed:
         said = self.watch.observe(evidence)
         self._wait -= evidence.usable or evidence.misfit
