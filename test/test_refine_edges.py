@@ -179,3 +179,11 @@ def test_a_straightened_view_shows_each_ray_where_its_camera_says(model: str, D:
 def test_a_lens_too_wide_for_a_plane_is_left_as_it_is() -> None:
     camera = Camera(np.array([[200.0, 0, 320], [0, 200, 240], [0, 0, 1]]), 640, 480, "equidistant", np.zeros(4))
     assert working_view(np.zeros((480, 640, 3), np.uint8), camera, 720.0).camera.model == "equidistant"
+
+
+def test_the_border_of_what_was_recorded_is_no_edge() -> None:
+    lens = Camera(np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]), 640, 480, "plumb_bob",
+                  np.array([-0.3, 0.1, 0, 0]))
+    mask = working_view(np.full((480, 640, 3), 255, np.uint8), lens, 720.0).mask
+    assert not any(side.any() for side in (mask[:3], mask[-3:], mask[:, :3], mask[:, -3:]))
+    assert mask[mask.shape[0] // 2, mask.shape[1] // 2] == 1
