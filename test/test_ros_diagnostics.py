@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,3 +38,14 @@ def test_the_log_has_the_severity_of_the_diagnostics(capfd: pytest.CaptureFixtur
         spin_until(lambda: False, 0.1)
     severities = re.findall(r"^\[(\w+)\].*register_node", "".join(capfd.readouterr()), re.MULTILINE)
     assert severities == ["ERROR", "WARN", "INFO"]
+
+
+def test_an_error_of_our_own_is_told_and_ends_nothing() -> None:
+    def broken() -> Snapshot:
+        raise KeyError("x")
+
+    with running_node("register_node", own_network()) as (node, _):
+        diagnostics, sent = Diagnostics(node, broken, Settings), []
+        diagnostics._publisher = SimpleNamespace(publish=sent.append)
+        diagnostics._tell()
+    assert sent[0].status[0].level == b"\x02" and "internal error: KeyError" in sent[0].status[0].message

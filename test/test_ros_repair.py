@@ -135,3 +135,27 @@ def test_answers_that_are_sure_only_together_repair_once_they_are(frames: int, d
     if found is not None:
         np.testing.assert_allclose(found.answer.registration.T_cam_lidar, turned(1.0), atol=1e-9)
         assert found.answer.valid and "was 1.00 deg" in found.words
+
+
+def test_who_asked_for_reports_alone_gets_no_proposal() -> None:
+    repair = Repair(lambda: replace(APPLY, repair_policy="report"))
+    assert not any(repair.consider(outcome(1.0)) for _ in range(9))
+    assert repair.proposed is None and repair.agreeing == 0
+
+
+def test_one_proposal_is_made_once() -> None:
+    repair = Repair(lambda: PROPOSE)
+    assert [index for index in range(9) if repair.consider(outcome(1.0))] == [2]
+
+
+@pytest.mark.parametrize(("metres", "repaired"), [(0.01, True), (0.06, False)])
+def test_where_the_camera_is_has_to_be_sure_and_not_only_where_it_looks(metres: float, repaired: bool) -> None:
+    seen = Seen(turned(1.0), np.diag([np.radians(0.05)**2] * 3 + [metres**2] * 3), 10)
+    assert (Repair(lambda: APPLY).consider(outcome(1.7, "uncertain"), True, seen) is not None) is repaired
+
+
+def test_three_answers_are_surer_than_one() -> None:
+    repair = Repair(lambda: APPLY)
+    said = [repair.consider(outcome(1.0)) for _ in range(3)][2]
+    assert said is not None
+    assert np.trace(said.answer.registration.covariance) < 0.5 * np.trace(outcome(1.0).registration.covariance)

@@ -139,3 +139,25 @@ def test_calls_that_nobody_has_taken_when_services_are_withdrawn_are_answered(de
         assert spin_until(lambda: all(each.done() for each in waiting)), "nobody answered"
         assert all("cleaned up" in each.result().message for each in waiting)
         assert spin_until(lambda: robot.count_services(client.srv_name) == 0)
+
+
+def test_nothing_is_accepted_while_links_move(desk: Desk) -> None:
+    desk.answers(2.0)
+    desk.guard.moves = True
+    assert desk.call("accept").startswith("not: TF between the sensors moves") and not desk.reference.accepted
+
+
+def test_what_cannot_be_saved_is_no_success(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    desk.settings = replace(desk.settings, save_path=str(tmp_path / "file" / "e.yaml"))
+    desk.answers(2.0)
+    assert desk.call("save").startswith("not: cannot write")
+
+
+def test_after_a_reset_nobody_has_asked_for_an_answer(desk: Desk) -> None:
+    desk.answers(2.0)
+    desk.services._asked_at = 99.0
+    desk.call("reset")
+    desk.guard._repair.proposed = desk.answers(3.0)
+    desk.answers(0.5)
+    assert desk.call("save").startswith("wrote the proposed repair")
