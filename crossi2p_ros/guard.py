@@ -14,6 +14,7 @@ from crossi2p_core.monitor.watch import Seen, Watch
 from crossi2p_core.motion.standing import Places, view_of
 from crossi2p_core.types import Sample
 
+from .heard import Heard
 from .outcome import Outcome
 from .parameters import Settings
 from .prior import Reference
@@ -23,7 +24,6 @@ from .watch_file import Frames, Kept, Memory, same
 
 KEEP_EVERY = 50  # answers after which the state is written though nothing has changed
 STANDS = 50  # answers with one and the same reference after which it does not move any more
-BLIND_NS = 10**9  # a turn of ten seconds is ten frames that say nothing, however many pairs were passed over in it
 
 
 class Guard:
@@ -42,8 +42,7 @@ class Guard:
         self._still = 1  # answers in a row whose reference is that of the one before
         self.moves = False  # it is another one from answer to answer: links between the sensors move
         self._untried = False  # taken up from the file for want of any other start, and no answer has fitted it yet
-        self._told_until = 0  # stamp of the newest pair that has told something: none tells twice
-        self._blind_at = 0  # stamp of the last one that told that it cannot
+        self._heard = Heard()
         self.in_use: Outcome | None = None  # the estimate that is the reference
         self.repairs = self.searches = 0
         self.words = ""
@@ -63,6 +62,14 @@ class Guard:
         """The repair that waits for ~/accept."""
         return self._repair.proposed
 
+    def prepare(self, start: Outcome) -> list[str]:
+        """Before the first registration between two sensors: what the last run ended with is the reference, so that
+        none starts from what was repaired then. start: as yet without an answer; returns what is to be logged."""
+        with self._lock:
+            if self._frames == (start.lidar_frame, start.camera_frame):
+                return []
+            return self._take_up_found(start) if start.reference is None else self._watch_over(start)
+
     def consider(self, outcome: Outcome) -> list[str]:
         """Take an outcome in; returns what is to be logged."""
         with self._lock:
@@ -71,9 +78,8 @@ class Guard:
     def pass_over(self, reason: str, stamp: int) -> list[str]:
         """A pair with this stamp (ns) was not registered, and why; returns what is to be logged."""
         with self._lock:
-            if self._watch is None or abs(stamp - self._blind_at) < BLIND_NS:  # the clock may jump back
+            if self._watch is None or not self._heard.adds_blindness(stamp):
                 return []
-            self._blind_at = stamp
             return self._take(cannot_tell(str(stamp / 1e9), reason), self._watch)
 
     def lost(self, frames: Frames, reference: np.ndarray) -> list[Sample]:
@@ -98,7 +104,7 @@ class Guard:
         """Former outcomes count no more, nor does what the file says: ~/reset was called."""
         with self._lock:
             self._drop()
-            self._told_until = self._blind_at = 0
+            self._heard.forget()
 
     def _consider(self, outcome: Outcome) -> list[str]:
         """As `consider`, alone."""
@@ -107,7 +113,7 @@ class Guard:
             return []
         if outcome.reference is None:
             log = self._take_up_found(outcome)
-            return log if log or not self._tells_more(outcome) else self._repaired(self._repair.consider(outcome))
+            return log if log or not self._heard.adds(outcome) else self._repaired(self._repair.consider(outcome))
         # 2. whose watch
         log = self._watch_over(outcome)
         assert self._watch is not None
@@ -116,7 +122,7 @@ class Guard:
         if outcome.searched:
             return log + self._searched(outcome)
         # 3. what this answer adds
-        if not self._tells_more(outcome):
+        if not self._heard.adds(outcome):
             return log
         log += self._observe(outcome, self._watch)
         if self._untried and self._watch.standing.lost:
@@ -142,7 +148,7 @@ class Guard:
         self._watch = self._instead_of = self.in_use = None
         self._untried = self.moves = False
         self._still, self.words = 1, ""
-        self._memory.remove()
+        self._memory.remove(self._frames)
 
     def _put_to_use(self, outcome: Outcome) -> None:
         """The reference from now on."""
@@ -203,15 +209,6 @@ class Guard:
             if before.in_use is not None:
                 self._put_to_use(before.in_use)
         return log
-
-    def _tells_more(self, outcome: Outcome) -> bool:
-        """Whether it rests on no pair that has told already: what one pair says twice is still said once."""
-        if outcome.stamp < self._told_until:
-            self._told_until = 0  # time has jumped back
-        if outcome.oldest <= self._told_until:
-            return False
-        self._told_until = outcome.stamp
-        return True
 
     def _observe(self, outcome: Outcome, watch: Watch) -> list[str]:
         """One answer more."""

@@ -52,6 +52,23 @@ class Pair:
         """Frames of the LiDAR and of the camera, as the messages say."""
         return self.cloud.header.frame_id.lstrip("/"), self.image.header.frame_id.lstrip("/")
 
+    def changed_from(self, other: Pair, together: bool) -> str:
+        """In words, what is not as in the pair before; empty where nothing is. together: they are to be registered
+        together, so that the camera has to be the same one; else it may zoom."""
+        if other.frames != self.frames:
+            return f"the frames changed from {' and '.join(other.frames)} to {' and '.join(self.frames)}"
+        if together and _optics(other) != _optics(self):
+            return f"size, binning, region or intrinsics of the images changed on {self.topics[0]}"
+        return ""
+
+
+def _optics(pair: Pair) -> tuple[Any, ...]:
+    """What the camera that an image is read with is made of. Compressed images do not tell their size."""
+    image, info, roi = pair.image, pair.info, pair.info.roi
+    return (getattr(image, "width", 0), getattr(image, "height", 0), info.width, info.height, info.binning_x,
+            info.binning_y, roi.x_offset, roi.y_offset, roi.width, roi.height, info.distortion_model,
+            *info.k, *info.p, *info.d)
+
 
 @dataclass(frozen=True)
 class _Stamped:
@@ -119,7 +136,7 @@ class Inputs:
     def why_no_pairs(self) -> str:
         """In words, what keeps pairs from coming; empty where they come."""
         return why_no_pairs(self.image, self.cloud, self.info, self._settings().sync_slop, time.monotonic(),
-                            self._published_as, self._paired_at) or self._trouble
+                            self._published_as, self._paired_at, self._settings().sync_queue_size) or self._trouble
 
     def _published_as(self, topic: str) -> list[str]:
         return [each.topic_type for each in self._node.get_publishers_info_by_topic(topic)]

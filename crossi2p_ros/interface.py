@@ -84,7 +84,7 @@ CALIBRATE = Service("~/calibrate", TRIGGER, "register the newest pairs now, in a
 SAVE = Service("~/save", TRIGGER,
                "write the repair that is proposed, else the estimate in use, else (and after `~/calibrate`) the last "
                "valid result to `save_path` and beside it, former files as `.bak`",
-               "there is none of them, or the place cannot be written")
+               "there is none of them, or the place cannot be written, or holds the extrinsic of other frames")
 RESET = Service("~/reset", TRIGGER, "forget results and what was accepted; the reference is that of `prior.source`",
                 "never")
 ACCEPT = Service("~/accept", TRIGGER,
@@ -127,6 +127,7 @@ DIAGNOSTIC_VALUES = {
     "pairs": "image and cloud brought together, since the node was activated",
     "pairs dropped": "those that a newer one overtook before they were used (mode continuous)",
     "pairs passed over for motion": "see `gate.fixed_frame`",
+    "pairs whose motion is unknown": "likewise; none of them is passed over",
     "empty stamps": "messages without a stamp, which cannot be synchronised",
     "jumps back in time": "of the clock or of stamps; each one empties what waits",
     "device": "where the registration computes",

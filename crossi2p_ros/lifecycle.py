@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.context import Context
@@ -15,23 +14,21 @@ from rclpy.parameter import Parameter
 
 from crossi2p_core.errors import InputError
 from crossi2p_core.registrar import Registrar
-from crossi2p_core.types import Sample
 
-from . import parameters
+from . import declaration
 from .diagnostics import Diagnostics, memory_mb, steady_now
-from .gates import why_passed_over
+from .gates import MotionGate
 from .guard import Guard
 from .inputs import Inputs, Pair
 from .ledger import Ledger
-from .outcome import Outcome
 from .outputs import Outputs
-from .parameters import PARAMETERS, Settings
+from .parameters import PARAMETERS, Settings, settings_from
 from .prior import Reference
 from .report import Snapshot
 from .ros_compat import describe
-from .ros_compat.tf2 import Buffer, TransformException, TransformListener
+from .ros_compat.tf2 import Buffer, TransformListener
+from .sequel import Sequel
 from .services import Services
-from .watch_file import Frames
 from .worker import Worker
 
 NAME = "register_node"
@@ -48,8 +45,8 @@ class RegisterNode(LifecycleNode):
     def __init__(self, context: Context | None = None) -> None:
         """Raises InputError where the parameters cannot be had."""
         super().__init__(NAME, context=context)
-        parameters.declare(self)
-        self.settings: Settings = parameters.read(self)
+        declaration.declare(self)
+        self.settings: Settings = declaration.read(self)
         self.add_on_set_parameters_callback(self._on_set)
         self.ledger = Ledger()
         self.registrar: Registrar | None = None
@@ -72,14 +69,17 @@ class RegisterNode(LifecycleNode):
             # 2. what is known of frames, and where the start comes from
             self.buffer.clear()
             self.listener = TransformListener(self.buffer, self)
-            self.reference = Reference(self._settings, self.buffer)
-            self.guard = Guard(self._settings, self.reference, self._use)
-            # 3. what is told
+            self.reference = Reference(self._settings, self.buffer, self._warn)
+            self.gate = MotionGate(self._settings, self.buffer)
+            # 3. what is told, and what follows from an answer
             self.outputs = Outputs(self, self._settings, self.buffer, self.registrar.config.refine)
+            self.guard = Guard(self._settings, self.reference, self.outputs.use)
+            self.sequel = sequel = Sequel(self._log, self.reference, self.guard, self.outputs)
             # 4. the thread that owns the device
-            self.worker = Worker(self.registrar, self._settings, self.reference, self.ledger, gate=self._gate,
-                                 publish=self._publish, pass_over=self._pass_over, idle=self.outputs.catch_up,
-                                 complain=self._complain, lost=self._lost)
+            self.worker = Worker(self.registrar, self._settings, self.reference, self.ledger,
+                                 gate=self._why_passed_over, publish=sequel.publish, pass_over=sequel.pass_over,
+                                 idle=self.outputs.catch_up, complain=self._complain, lost=sequel.lost,
+                                 prepare=sequel.prepare)
             self.worker.start(after=self._ending)
             # 5. what operators ask for
             self.services_offered = Services(self, self._settings, self.worker, self.ledger, self.guard,
@@ -97,7 +97,7 @@ class RegisterNode(LifecycleNode):
         assert self.worker is not None
         self.cannot_configure = ""
         try:
-            self.inputs = Inputs(self, self._settings, self.worker.offer, self.ledger.count, self.worker.forget)
+            self.inputs = Inputs(self, self._settings, self.worker.offer, self.ledger.count, self._begin_anew)
         except Exception as error:  # rclpy would fall silent about it
             self.get_logger().error(traceback.format_exc())
             self.cannot_configure = f"{type(error).__name__}: {error}"
@@ -156,37 +156,25 @@ class RegisterNode(LifecycleNode):
         changed = {each.name: each.value for each in changes if each.name in mine}
         values = {row.name: getattr(self.settings, row.field) for row in PARAMETERS} | changed
         try:
-            self.settings = parameters.settings_from(values)
+            self.settings = settings_from(values)
         except InputError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
-    def _gate(self, pair: Pair) -> str:
-        return why_passed_over(self.settings, self.buffer, self.settings.lidar_frame or pair.frames[0], pair.stamp)
+    def _why_passed_over(self, pair: Pair) -> str:
+        return self.gate.why_passed_over(self.settings.lidar_frame or pair.frames[0], pair.stamp)
 
-    def _publish(self, outcome: Outcome) -> None:
-        """Tell an outcome, and let it repair the reference where the policy wants that."""
-        assert self.outputs is not None
-        self.outputs.publish(outcome, self._reference_for(outcome))
-        for said in self.guard.consider(outcome):
-            self.get_logger().info(said)
+    def _begin_anew(self) -> None:
+        """Time has jumped back: what waits is of another time, and so is what the tree holds."""
+        if self.worker is not None:
+            self.worker.forget()
+        self.buffer.clear()
 
-    def _use(self, outcome: Outcome) -> None:
-        """An estimate has become the reference."""
-        if self.outputs is not None:
-            self.outputs.use(outcome)
+    def _log(self, text: str) -> None:
+        self.get_logger().info(text)
 
-    def _lost(self, frames: Frames, reference: np.ndarray) -> list[Sample]:
-        """Pairs in which the camera is to be looked for from scratch now."""
-        samples = self.guard.lost(frames, reference)
-        if samples:
-            self.get_logger().info(f"looking for the camera from scratch in {len(samples)} pairs that fit nowhere")
-        return samples
-
-    def _pass_over(self, reason: str, stamp: int) -> None:
-        """The watch learns that somebody looked, and saw nothing."""
-        for said in self.guard.pass_over(reason, stamp):
-            self.get_logger().info(said)
+    def _warn(self, text: str) -> None:
+        self.get_logger().warning(text)
 
     def _complain(self, text: str) -> None:
         """Log what must not happen. A worker at work when the process ends trips over that: it may happen."""
@@ -200,8 +188,7 @@ class RegisterNode(LifecycleNode):
         """Results and waiting pairs count no more."""
         if self.worker is not None and self.outputs is not None:
             self.worker.forget()
-            self.outputs.forget()
-            self.guard.forget()
+            self.sequel.forget()
 
     def _stop_listening(self) -> None:
         if self.inputs is not None:
@@ -239,24 +226,13 @@ class RegisterNode(LifecycleNode):
                   "repairs": self.guard.repairs,
                   "pairs": inputs.pairs if inputs else 0,
                   "pairs dropped": ledger.dropped, "pairs passed over for motion": ledger.passed_over,
+                  "pairs whose motion is unknown": self.gate.unknown,
                   "empty stamps": sum(stream.empty_stamps for stream in streams),
                   "jumps back in time": inputs.clock_jumps if inputs else 0}
         return Snapshot(
             state, now, str(self.registrar.device), memory_mb(self.registrar.device), ledger.warm,
             inputs.why_no_pairs() if inputs else "", ledger.missing, self.outputs.tf.problem, ledger.last,
-            ledger.last_valid, self._deviation(), self.reference.accepted,
+            ledger.last_valid, self.sequel.deviation(ledger.last_valid), self.reference.accepted,
             {stream.name: stream.rate(now) for stream in streams}, counts, tuple(ledger.refused()),
-            ledger.last_refusal, self.cannot_configure, self.guard.state, self.guard.words)
-
-    def _deviation(self) -> tuple[float, float] | None:
-        """Degrees and centimetres of the last valid answer from the present reference."""
-        valid = self.ledger.last_valid
-        reference = None if valid is None else self._reference_for(valid)
-        return None if valid is None or reference is None else valid.deviation(reference)
-
-    def _reference_for(self, outcome: Outcome) -> np.ndarray | None:
-        """T_cam_lidar (4, 4) that counts as known by now between the sensors of an outcome; None where nothing does."""
-        try:
-            return self.reference.find(outcome.lidar_frame, outcome.camera_frame, outcome.stamp)
-        except (InputError, TransformException):
-            return None
+            ledger.last_refusal, self.cannot_configure, self.guard.state, self.guard.words,
+            self.gate.problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,10 @@ class Outputs:
             (node.create_publisher(PointCloud2, interface.COLORED_POINTS.name, LATCHED), self._colored_points),
             (node.create_publisher(MarkerArray, interface.MATCHES.name, LATCHED), self._matches),
         ]
+        self._lock = Lock()  # the executor may close what the worker is about to publish on
+        self._closed = False
         self._last: Outcome | None = None
+        self.told: Outcome | None = None  # of the newest link
         self._undrawn: set[Any] = set()
         self.tf = TransformOwner(node, buffer, settings().tf_parent, settings().tf_child)
 
@@ -54,9 +58,9 @@ class Outputs:
         if self._believed(outcome):
             self._tell(outcome)
             if self._settings().tf_publish in ("ok", "uncertain"):
-                self.tf.publish(outcome)
+                self._link(outcome)
         if self._settings().tf_publish == "in_use" and in_use is not None:
-            self.tf.publish(replace(outcome, registration=replace(outcome.registration, T_cam_lidar=in_use)))
+            self._link(_instead(outcome, in_use))
         self._last = outcome
         self._undrawn = {publisher for publisher, _ in self._pictures}
         self.catch_up()
@@ -65,7 +69,16 @@ class Outputs:
         """Tell an estimate that has become the reference, however sure its frames were of themselves."""
         self._tell(outcome)
         if self._settings().tf_publish != "none":
-            self.tf.publish(outcome)
+            self._link(outcome)
+
+    def follow(self, in_use: np.ndarray | None) -> None:
+        """The reference has been taken back to this (4, 4), None: to nothing. A link that says it does so at once."""
+        if self._settings().tf_publish != "in_use" or self.told is None:
+            return
+        if in_use is None:
+            self.tf.withdraw()
+        else:
+            self._link(_instead(self.told, in_use))
 
     def catch_up(self) -> None:
         """Draw the last outcome for those who have begun to listen since; take TF back where it is not wanted now."""
@@ -73,9 +86,9 @@ class Outputs:
             self.tf.withdraw()
         for publisher, draw in self._pictures:
             last = self._last  # another thread may forget it meanwhile
-            if last is not None and publisher in self._undrawn and publisher.get_subscription_count():
+            if last is not None and publisher in self._undrawn and self._has_listeners(publisher):
                 self._undrawn.discard(publisher)
-                publisher.publish(draw(last))
+                self._send(publisher, draw(last))
 
     def forget(self) -> None:
         """The last outcome counts no more."""
@@ -84,14 +97,31 @@ class Outputs:
     def close(self) -> None:
         """Take everything out of the graph, latched messages with it."""
         self.tf.close()
-        for publisher in (self._extrinsic, self._pose, *(publisher for publisher, _ in self._pictures)):
-            self._node.destroy_publisher(publisher)
+        with self._lock:
+            self._closed = True
+            for publisher in (self._extrinsic, self._pose, *(publisher for publisher, _ in self._pictures)):
+                self._node.destroy_publisher(publisher)
+
+    def _link(self, outcome: Outcome) -> None:
+        """As TF."""
+        self.told = outcome
+        self.tf.publish(outcome)
+
+    def _send(self, publisher: Any, message: Any) -> None:
+        """Unless it has been closed: pictures take long to draw, and the node may be cleaned up meanwhile."""
+        with self._lock:
+            if not self._closed:
+                publisher.publish(message)
+
+    def _has_listeners(self, publisher: Any) -> bool:
+        with self._lock:
+            return not self._closed and publisher.get_subscription_count() > 0
 
     def _tell(self, outcome: Outcome) -> None:
         """As the latched extrinsic and pose."""
         found, frames = outcome.registration, (outcome.lidar_frame, outcome.camera_frame)
-        self._extrinsic.publish(extrinsic_message(self._make, found.T_cam_lidar, outcome.stamp, *frames))
-        self._pose.publish(pose_message(self._make, found.T_cam_lidar, found.covariance, outcome.stamp, frames[0]))
+        self._send(self._extrinsic, extrinsic_message(self._make, found.T_cam_lidar, outcome.stamp, *frames))
+        self._send(self._pose, pose_message(self._make, found.T_cam_lidar, found.covariance, outcome.stamp, frames[0]))
 
     def _believed(self, outcome: Outcome) -> bool:
         status = outcome.registration.status
@@ -111,3 +141,8 @@ class Outputs:
 
     def _matches(self, outcome: Outcome) -> MarkerArray:
         return matches_message(outcome, self._refine)
+
+
+def _instead(outcome: Outcome, T_cam_lidar: np.ndarray) -> Outcome:
+    """The outcome with another extrinsic (4, 4)."""
+    return replace(outcome, registration=replace(outcome.registration, T_cam_lidar=T_cam_lidar))

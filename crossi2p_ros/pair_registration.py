@@ -21,6 +21,8 @@ from .watch_file import Frames
 
 Lost = Callable[[Frames, np.ndarray], Sequence[Sample]]
 """Samples that fit nowhere near a reference of these sensors, in which to look for the camera; none as a rule."""
+Prepare = Callable[[Outcome], None]
+"""Told of two sensors before their first registration, by an outcome without an answer; may change the reference."""
 
 
 class NoStart(InputError):
@@ -35,8 +37,10 @@ class PairRegistration:
     """Registers pairs from what counts as known, or from scratch where that has been lost."""
 
     def __init__(self, registrar: Registrar, settings: Callable[[], Settings], reference: Reference,
-                 lost: Lost) -> None:
+                 lost: Lost, prepare: Prepare = lambda start: None) -> None:
         self._registrar, self._settings, self._reference, self._lost = registrar, settings, reference, lost
+        self._prepare = prepare
+        self._prepared_for: Frames | None = None
 
     def sample_of(self, pair: Pair) -> Sample:
         """Raises InputError, with the reason, where the messages cannot be used."""
@@ -54,7 +58,7 @@ class PairRegistration:
         newest, settings = pairs[-1], self._settings()
         # 1. from where
         lidar_frame, camera_frame = self._frames(newest)
-        reference = self._known(lidar_frame, camera_frame, newest.stamp)
+        reference = self._start((lidar_frame, camera_frame), newest, samples[-1])
         # 2. from there, or from scratch where that is far off
         lost: Sequence[Sample] = ()
         if reference is not None and searching():
@@ -90,6 +94,19 @@ class PairRegistration:
         if self._registrar.asks_network(expected) and self._registrar.matcher is not None:
             self._registrar.matcher.estimate(sample)
         self._registrar.register(sample, Prior(np.eye(4), 0.5, 0.05))
+
+    def _start(self, frames: Frames, newest: Pair, sample: Sample) -> np.ndarray | None:
+        """As `_known`. Before the first registration between two sensors what the last run has put right is taken up:
+        else that one would start from what was wrong then, and be told."""
+        reference = self._known(*frames, newest.stamp)
+        if self._prepared_for == frames:
+            return reference
+        self._prepared_for = frames
+        nothing_yet = Registration(np.eye(4) if reference is None else reference, np.full((6, 6), np.inf), "failed",
+                                   "nothing has been registered yet")
+        self._prepare(Outcome(nothing_yet, reference, sample, *frames, newest.stamp, newest.apart, 0.0,
+                              time.monotonic(), {}))
+        return self._known(*frames, newest.stamp)
 
     def _known(self, lidar_frame: str, camera_frame: str, stamp: int) -> np.ndarray | None:
         """T_cam_lidar (4, 4) that counts as known, None where it is looked for from scratch. Raises NoStart."""

@@ -1,8 +1,8 @@
 """All parameters of the node in one table: `Settings` holds the values, `PARAMETERS` what is said of each.
 
 A field of `Settings` is a parameter; its group becomes a prefix: `sync_slop` is `sync.slop`. What is read-only is read
-once, at configure; everything else counts from the next pair on. No ROS is imported until something is declared, so
-documentation can be made from the table anywhere.
+once, at configure; everything else counts from the next pair on. No ROS here, so documentation can be made from the
+table anywhere; declaration.py declares it.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ import dataclasses
 import math
 import re
 import typing
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crossi2p_core.errors import InputError
 from crossi2p_core.monitor.config import MonitorConfig
-
-if TYPE_CHECKING:
-    from rclpy.node import Node
 
 TOPIC = re.compile(r"(~/|/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 GROUPS = ("qos", "sync", "prior", "tf", "gate", "warn", "monitor", "repair")
@@ -101,7 +99,8 @@ class Settings:
                                           high=180.0, live=True)
     warn_deviation_cm: float = parameter(8.0, "centimetres between estimate and reference that are worth a WARN",
                                          low=0.0, high=1000.0, live=True)
-    warn_age: float = parameter(60.0, "seconds after which the last valid result is too old; 0: never", low=0.0,
+    warn_age: float = parameter(60.0, "seconds after which the last valid result is too old; 0: never; in the "
+                                "mode periodic not before two periods", low=0.0,
                                 high=86400.0, live=True)
 
     monitor_least_deg: float = parameter(0.5, "degrees by which the camera must have turned to count as moved",
@@ -172,6 +171,14 @@ def _check_path(name: str, path: str) -> None:
         raise InputError(f"{name} {path!r} holds a zero character, which no path can; write another one")
 
 
+KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "text",
+         "float[]": "a list of numbers"}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class Parameter:
     """What is said of one parameter. kind: bool, int, float, str or float[]."""
@@ -185,6 +192,19 @@ class Parameter:
     high: float | None
     choices: tuple[str, ...]
     live: bool
+
+    def read(self, value: Any) -> Any:
+        """The value as its kind has it. People write 0 for 0.0, and YAML reads yes and no as bool. Raises InputError
+        for another kind of value."""
+        if isinstance(value, bool) and {"yes", "no"} <= set(self.choices):
+            return "yes" if value else "no"
+        if self.kind == "float" and _is_number(value):
+            return float(value)
+        if self.kind == "float[]" and isinstance(value, (list, tuple, array)) and all(map(_is_number, value)):
+            return tuple(map(float, value))
+        if type(value) is {"bool": bool, "int": int, "str": str}.get(self.kind):
+            return value
+        raise InputError(f"{self.name} must be {KINDS[self.kind]}; it is {value!r}")
 
     def why_not(self, value: Any) -> str:
         """Why a value cannot be had, empty where it can."""
@@ -219,27 +239,8 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
     for row in PARAMETERS:
         if row.name not in values:
             continue
-        if reason := row.why_not(values[row.name]):
+        value = row.read(values[row.name])
+        if reason := row.why_not(value):
             raise InputError(reason)
-        value = values[row.name]
-        chosen[row.field] = tuple(value) if row.kind == "float[]" else value
+        chosen[row.field] = value
     return Settings(**chosen)
-
-
-def declare(node: Node) -> None:
-    """Declare all parameters on a node, with descriptors. Raises what rclpy raises for a wrong type or range."""
-    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-
-    for row in PARAMETERS:
-        told = ParameterDescriptor(description=row.description, read_only=not row.live,
-                                   additional_constraints=f"one of {', '.join(row.choices)}" if row.choices else "")
-        if row.kind == "int":
-            told.integer_range = [IntegerRange(from_value=int(row.low or 0), to_value=int(row.high or 0))]
-        elif row.kind == "float" and row.low is not None and row.high is not None:
-            told.floating_point_range = [FloatingPointRange(from_value=float(row.low), to_value=float(row.high))]
-        node.declare_parameter(row.name, list(row.default) if row.kind == "float[]" else row.default, told)
-
-
-def read(node: Node) -> Settings:
-    """The node's values. Raises InputError, with the reason, where they cannot be had."""
-    return settings_from({row.name: node.get_parameter(row.name).value for row in PARAMETERS})

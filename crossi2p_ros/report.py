@@ -20,7 +20,7 @@ class Snapshot:
 
     deviation: (deg, cm) of the last valid answer from the present reference, None where either is missing.
     refused: reasons and counts. last_refusal: reason and time. watch: state of the calibration, empty where there is
-    none to watch; watch_words: what that rests on.
+    none to watch; watch_words: what that rests on. gate_problem: in words, that the gate on motion does nothing.
     """
 
     state: str
@@ -42,6 +42,7 @@ class Snapshot:
     cannot_configure: str = ""
     watch: str = ""
     watch_words: str = ""
+    gate_problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,9 @@ def _verdict(s: Snapshot, settings: Settings) -> tuple[int, str]:
 
 def _verdict_on_valid(s: Snapshot, settings: Settings, valid: Outcome) -> tuple[int, str]:
     """Where there is a valid result: is it fresh, and does it agree with the reference?"""
-    age = s.now - valid.finished
-    if settings.warn_age and settings.mode != "manual" and age > settings.warn_age:
-        return WARN, f"the last valid result is {age:.0f} s old (warn.age {settings.warn_age:g} s)"
+    age, (limit, named) = s.now - valid.finished, _oldest(settings)
+    if age > limit:
+        return WARN, f"the last valid result is {age:.0f} s old ({named} {limit:g} s)"
     if s.deviation and settings.worth_a_warning(*s.deviation):
         remedy = (f"the estimate becomes the reference once {settings.repair_agreeing} answers in a row agree and the "
                   "watch says decalibrated" if settings.repair_policy == "apply" else
@@ -93,10 +94,21 @@ def _verdict_on_valid(s: Snapshot, settings: Settings, valid: Outcome) -> tuple[
         return WARN, f"the camera is {degrees:.2f} deg and {centimetres:.1f} cm from the reference; {remedy}"
     if s.watch == "decalibrated":
         return WARN, f"the camera has moved: {s.watch_words}"
+    if s.gate_problem:
+        return WARN, s.gate_problem
     last = s.last.registration if s.last else valid.registration
     if last.status != "ok":
         return WARN, f"the last result is {last.status}: {last.reason}"
     return OK, f"registered: {last.reason}"
+
+
+def _oldest(settings: Settings) -> tuple[float, str]:
+    """Seconds that a valid result may be old, and what says so: by a long period each is old before the next comes."""
+    if not settings.warn_age or settings.mode == "manual":
+        return math.inf, ""
+    if settings.mode == "periodic" and 2 * settings.period > settings.warn_age:
+        return 2 * settings.period, "two periods:"
+    return settings.warn_age, "warn.age"
 
 
 def _refusal(s: Snapshot) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
-RECENT = 10  # arrivals that the rate is taken from, and stamps that partners are looked for among
+RECENT = 10  # arrivals that the rate is taken from
+KEPT_S = 5.0  # for which stamps are kept, to find partners among: clouds may be delivered that much later than images
+MOST_STAMPS = 1000
 SILENT_S = 3.0  # a stream that said nothing for so long has stopped,
 USUAL = 3  # unless it is so slow that this is less than so many of its usual intervals,
 LEAST_INTERVALS = 3  # of which one alone says nothing: it may be a pause
@@ -20,7 +23,7 @@ JUMP_NS = 1_000_000_000  # stamps that fall back further than this have started 
 class Stream:
     """One topic. kind: package/msg/Type that we listen for, empty where any will do. asked: the name that the topic
     comes from, in the node's namespace and remapped; empty: its own. arrivals: seconds of a steady clock. stamps: ns,
-    what pairs are made by; an empty one ends them."""
+    of the last seconds, what pairs are made by; an empty one ends them. stamped_at: when each of those came."""
 
     name: str
     topic: str
@@ -31,20 +34,25 @@ class Stream:
     asked: str = ""
     qos_problem: str = ""
     arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
-    stamps: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT))
+    stamps: deque[int] = field(default_factory=lambda: deque(maxlen=MOST_STAMPS))
+    stamped_at: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_STAMPS))
 
     def arrived(self, stamp: int, now: float) -> bool:
         """Count a message; returns whether time has jumped back since the last one. Stamps before 1970 are none."""
         self.heard(now)
         if stamp <= 0:
             self.empty_stamps += 1
-            self.stamps.clear()  # former ones would go on telling that all is well
+            self._forget_stamps()  # former ones would go on telling that all is well
             return False
         back = bool(self.stamps) and stamp < self.stamps[-1] - JUMP_NS
         if back:
             self.jumps_back += 1
-            self.stamps.clear()
+            self._forget_stamps()
+        while self.stamped_at and now - self.stamped_at[0] > KEPT_S:
+            self.stamped_at.popleft()
+            self.stamps.popleft()
         self.stamps.append(stamp)
+        self.stamped_at.append(now)
         return back
 
     def heard(self, now: float) -> None:
@@ -52,6 +60,10 @@ class Stream:
         self.count += 1
         self.arrivals.append(now)
         self.qos_problem = ""  # some publisher fits
+
+    def _forget_stamps(self) -> None:
+        self.stamps.clear()
+        self.stamped_at.clear()
 
     def rate(self, now: float) -> float:
         """Messages per second of late; 0 once it is silent."""
@@ -76,14 +88,14 @@ class Stream:
 
 
 def why_no_pairs(image: Stream, cloud: Stream, info: Stream, slop: float, now: float,
-                 publishers: Callable[[str], Sequence[str]], paired: float = -math.inf) -> str:
+                 publishers: Callable[[str], Sequence[str]], paired: float = -math.inf, queue_size: int = 10) -> str:
     """In words, what keeps pairs from coming; empty where image, cloud and calibration do come together.
 
     slop: seconds. publishers: the types that a topic is published as, one per publisher. paired: when the last pair
-    came, seconds of the same clock as now.
+    came, seconds of the same clock as now. queue_size: messages of each that wait for a partner.
     """
     for stream in (image, cloud, info):
-        if stream.qos_problem:
+        if stream.qos_problem and publishers(stream.unresolved):
             return f"{stream.topic}: {stream.qos_problem}"
         if not stream.count or (stream is not info and stream.silent(now)):
             return _why_silent(stream, now, publishers(stream.unresolved))
@@ -93,11 +105,28 @@ def why_no_pairs(image: Stream, cloud: Stream, info: Stream, slop: float, now: f
                     "header.stamp")
     if now - paired <= max(image.patience, cloud.patience):
         return ""  # though the newest stamps may lie apart: one of the two comes late
-    apart = min(abs(a - b) for a in image.stamps for b in cloud.stamps) / 1e9
+    apart, image_later = _nearest(image, cloud)
     if apart >= slop:
         return (f"stamps of image and cloud are {1e3 * apart:.0f} ms apart or more, and sync.slop allows "
                 f"{1e3 * slop:g} ms; synchronise the sensors' clocks, or set sync.time_offset or sync.slop")
+    early, late = (cloud, image) if image_later > 0 else (image, cloud)
+    needed = math.ceil(early.rate(now) * abs(image_later)) + 1
+    if needed > queue_size:
+        return (f"each {late.name} arrives {abs(image_later):.2f} s after the {early.name} of its moment, which by "
+                f"then waits no more: sync.queue_size is {queue_size}, and has to be {needed} at least; set it, or see "
+                "why one of them is late or stamped so")
     return ""
+
+
+def _nearest(image: Stream, cloud: Stream) -> tuple[float, float]:
+    """Seconds between the stamps of the two that are nearest to each other, and by how much that image came later."""
+    images = sorted(zip(image.stamps, image.stamped_at, strict=True))
+    nearest = math.inf, 0.0
+    for stamp, came in zip(cloud.stamps, cloud.stamped_at, strict=True):
+        at = bisect_left(images, (stamp, -math.inf))
+        for other, other_came in images[max(at - 1, 0):at + 1]:
+            nearest = min(nearest, (abs(other - stamp) / 1e9, other_came - came))
+    return nearest
 
 
 def _why_silent(stream: Stream, now: float, publishers: Sequence[str]) -> str:

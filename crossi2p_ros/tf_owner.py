@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
+from dataclasses import dataclass
+from functools import partial
 from threading import RLock
 from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.subscription import Subscription
 from rclpy.time import Time
 from tf2_msgs.msg import TFMessage
 
@@ -24,7 +30,20 @@ from .ros_compat.tf2 import Buffer, StaticTransformBroadcaster, TransformExcepti
 
 SUFFIX = "_registered"
 SENT_KEPT = 100  # of our own links, to be known again when they come back
+LOOK_S = 1.0  # how often it is seen whether a publisher of static links has left,
+CONFIRM_S = 5.0  # after which those that are left have so long to say theirs again
+MOVING_S = 10.0  # for which a link on /tf counts: as long as tf2 remembers it
+LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 Numbers = tuple[str, float, float, float, float, float, float, float]
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A frame's parent by somebody else. static: said for good. at: when last, steady seconds."""
+
+    parent: str
+    static: bool
+    at: float
 
 
 class TransformOwner:
@@ -40,40 +59,41 @@ class TransformOwner:
         self._lock = RLock()  # the worker publishes, the executor hears
         self._closed = False
         self._sent: deque[Numbers] = deque(maxlen=SENT_KEPT)
-        self._foreign: dict[str, str] = {}  # child -> parent, of links that others publish
+        self._foreign: dict[str, _Claim] = {}  # by child, of links that others publish
+        self._publishers: set[bytes] = set()  # of /tf_static, by now
+        self._asked_at: float | None = None  # since when the living say again what they have latched
+        self._wanted: TransformStamped | None = None  # what is told as soon as nobody else claims its frame
         self._broadcaster: StaticTransformBroadcaster | None = None
         self._mine = child
         self.problem = ""
-        latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._ears = [node.create_subscription(TFMessage, TF.name, self._hear, QoSProfile(depth=100)),
-                      node.create_subscription(TFMessage, TF_STATIC.name, self._hear, latched)]
+        self._ear = node.create_subscription(TFMessage, TF.name, partial(self._hear, static=False),
+                                             QoSProfile(depth=100))
+        self._static_ear = self._listen()
+        # A clock of the node's would stand still with the bag.
+        self._timer = node.create_timer(LOOK_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def publish(self, outcome: Outcome) -> None:
         """Send the answer, or say in `problem` why not."""
         try:
             message = self._message(outcome)
         except (InputError, TransformException) as error:
-            self.problem = f"TF is not published: {error}"
+            self.problem, self._wanted = f"TF is not published: {error}", None
             return
         with self._lock:
-            self._mine = message.child_frame_id
-            if self._closed or self._refuse():
-                return
-            self.problem = ""
-            self._sent.append(_numbers(message))
-            if self._broadcaster is None:
-                self._broadcaster = StaticTransformBroadcaster(self._node)
-            self._broadcaster.sendTransform(message)
+            self._mine, self._wanted = message.child_frame_id, message
+            if not self._closed and not self._refuse():
+                self._send(message)
 
     def withdraw(self) -> None:
         """Take the link out of the tree, for those who come later, until the next one is published."""
         with self._lock:
-            self.problem = ""
+            self.problem, self._wanted = "", None
             self._withdraw()
 
     def close(self) -> None:
         """Take the link out of the tree, for those who come later."""
-        for ear in self._ears:
+        self._node.destroy_timer(self._timer)
+        for ear in (self._ear, self._static_ear):
             self._node.destroy_subscription(ear)
         with self._lock:
             self._closed = True
@@ -104,7 +124,7 @@ class TransformOwner:
             passed: set[str] = set()
             while frame != self._child and frame in self._foreign and frame not in passed:
                 passed.add(frame)
-                frame = self._foreign[frame]
+                frame = self._foreign[frame].parent
             return frame == self._child
 
     def _connected(self, a: str, b: str) -> bool:
@@ -116,12 +136,36 @@ class TransformOwner:
         message = self._buffer.lookup_transform(target, source, Time())
         return transform_from_message(message.transform, f"TF from {source} to {target}")
 
-    def _hear(self, message: TFMessage) -> None:
+    def _listen(self) -> Subscription:
+        """To static links; whoever has latched some says them to each new listener."""
+        return self._node.create_subscription(TFMessage, TF_STATIC.name, partial(self._hear, static=True), LATCHED)
+
+    def _look(self) -> None:
+        """Forget who claims a frame no more. A publisher that leaves takes nothing back, and messages do not tell whose
+        they are: so all who are left are asked again."""
+        now = time.monotonic()
+        there = {bytes(each.endpoint_gid) for each in self._node.get_publishers_info_by_topic(TF_STATIC.name)}
+        if self._publishers - there:
+            self._node.destroy_subscription(self._static_ear)
+            self._static_ear, self._asked_at = self._listen(), now
+        self._publishers = there
+        with self._lock:
+            since = self._asked_at if self._asked_at is not None and now - self._asked_at > CONFIRM_S else -math.inf
+            mine_was_claimed = self._mine in self._foreign
+            self._foreign = {child: claim for child, claim in self._foreign.items()
+                             if claim.at >= (since if claim.static else now - MOVING_S)}
+            if since > -math.inf:
+                self._asked_at = None
+            if mine_was_claimed and self._mine not in self._foreign and self._wanted and not self._closed:
+                self._send(self._wanted)
+
+    def _hear(self, message: TFMessage, static: bool) -> None:
         """Remember who else gives a frame a parent; what we sent ourselves comes back to the last digit."""
         with self._lock:
             for transform in message.transforms:
                 if _numbers(transform) not in self._sent:
-                    self._foreign[transform.child_frame_id.lstrip("/")] = transform.header.frame_id.lstrip("/")
+                    self._foreign[transform.child_frame_id.lstrip("/")] = _Claim(
+                        transform.header.frame_id.lstrip("/"), static, time.monotonic())
             if self._broadcaster is not None:
                 self._refuse()
 
@@ -129,10 +173,17 @@ class TransformOwner:
         """Whether someone else owns our frame; then nothing of ours stays in the tree."""
         if self._mine not in self._foreign:
             return False
-        self.problem = (f"TF is not published: someone else publishes {self._foreign[self._mine]} -> {self._mine}, and "
-                        "a frame has one parent; stop that publisher, or name another edge")
+        self.problem = (f"TF is not published: someone else publishes {self._foreign[self._mine].parent} -> "
+                        f"{self._mine}, and a frame has one parent; stop that publisher, or name another edge")
         self._withdraw()
         return True
+
+    def _send(self, message: TransformStamped) -> None:
+        self.problem = ""
+        self._sent.append(_numbers(message))
+        if self._broadcaster is None:
+            self._broadcaster = StaticTransformBroadcaster(self._node)
+        self._broadcaster.sendTransform(message)
 
     def _withdraw(self) -> None:
         if self._broadcaster is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,9 @@ class Memory:
         before = None if kept.instead_of is None else kept.instead_of.tolist()
         lidar_frame, camera_frame = kept.frames
         told = {"lidar_frame": lidar_frame, "camera_frame": camera_frame, "instead_of": before}
+        if others := self._others(kept.frames):
+            return [f"the state of the watch is not kept: {self.path} is of the LiDAR {others[0]} and the camera "
+                    f"{others[1]}; set save_path to a file of its own, or remove that one"]
         try:
             write_watch(self.path, kept.watch, told)
         except InputError as error:
@@ -91,10 +95,19 @@ class Memory:
                                           f"anew ({self.path})"]
         return None, []
 
-    def remove(self) -> None:
-        """What cannot be removed could not be written either."""
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
+    def remove(self, frames: Frames | None) -> None:
+        """What is known of these sensors, None: of any. What cannot be removed could not be written either."""
+        if frames is None or not self._others(frames):
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+
+    def _others(self, frames: Frames) -> Frames | None:
+        """The sensors that the file is of, if not of these: another node may keep its watch there."""
+        with suppress(InputError):
+            told = read_told(self.path)
+            if told is not None and (kept := _frames_of(told)) != frames and all(kept):
+                return kept
+        return None
 
 
 def same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
@@ -113,7 +126,12 @@ def read_kept(path: Path, config: MonitorConfig) -> Kept | None:
             before = se3.check_transform(np.asarray(before, dtype=np.float64), f"instead_of in {path}")
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"instead_of in {path} is no transform ({error}); remove the file") from error
-    return Kept(watch, (str(told.get("lidar_frame")), str(told.get("camera_frame"))), before)
+    return Kept(watch, _frames_of(told), before)
+
+
+def _frames_of(told: Mapping[str, Any]) -> Frames:
+    """Empty names where the file has none."""
+    return str(told.get("lidar_frame") or ""), str(told.get("camera_frame") or "")
 
 
 def in_use_before(outcome: Outcome, T_cam_lidar: np.ndarray, save_path: str) -> tuple[Outcome, bool]:

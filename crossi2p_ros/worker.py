@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from crossi2p_core.types import Sample
 from .inputs import Pair
 from .ledger import Ledger
 from .outcome import Outcome
-from .pair_registration import FoundNowhere, Lost, NoStart, PairRegistration
+from .pair_registration import FoundNowhere, Lost, NoStart, PairRegistration, Prepare
 from .parameters import Settings
 from .prior import Reference
 
@@ -42,12 +43,13 @@ class Worker:
     def __init__(self, registrar: Registrar, settings: Callable[[], Settings], reference: Reference, ledger: Ledger, *,
                  gate: Callable[[Pair], str], publish: Callable[[Outcome], None],
                  pass_over: Callable[[str, int], None], idle: Callable[[], None],
-                 complain: Callable[[str], None], lost: Lost = lambda *_: ()) -> None:
+                 complain: Callable[[str], None], lost: Lost = lambda *_: (),
+                 prepare: Prepare = lambda start: None) -> None:
         """gate: why a pair is passed over, or empty. publish: takes outcomes. pass_over: takes why a pair has none, and
-        its stamp (ns). idle: called when there is nothing to do. complain: logs what must not happen. lost: see
-        `PairRegistration`."""
+        its stamp (ns). idle: called when there is nothing to do. complain: logs what must not happen. lost,
+        prepare: see `PairRegistration`."""
         self._settings, self._ledger = settings, ledger
-        self._registration = PairRegistration(registrar, settings, reference, lost)
+        self._registration = PairRegistration(registrar, settings, reference, lost, prepare)
         self._gate, self._publish, self._pass_over = gate, publish, pass_over
         self._idle, self._complain = idle, complain
         self._changed = Condition()
@@ -56,7 +58,7 @@ class Worker:
         self._asking: list[Answer] = []  # those whom the registration under way is for
         self._active = self._stopped = False
         self._round = 0  # raised when what is under way is to count no more: its outcome is thrown away
-        self._next_at = 0.0
+        self._begun_at = -math.inf  # steady seconds of the last one that counts for `period`
         self._former: Worker | None = None
         self._thread = Thread(target=self._run, name="crossi2p worker", daemon=True)
 
@@ -68,7 +70,7 @@ class Worker:
     def activate(self) -> None:
         """Take pairs from now on."""
         with self._changed:
-            self._active, self._round, self._next_at = True, self._round + 1, 0.0
+            self._active, self._round, self._begun_at = True, self._round + 1, -math.inf
 
     def deactivate(self) -> None:
         """Take no more, let nothing out of what is still being computed, and tell all who wait. Returns at once."""
@@ -95,9 +97,8 @@ class Worker:
         with self._changed:
             if not self._active:
                 return
-            if self._window and self._window[-1].pair.frames != pair.frames:
-                self._ledger.refuse(f"the frames changed from {' and '.join(self._window[-1].pair.frames)} to "
-                                    f"{' and '.join(pair.frames)}; pairs from before are not used any more")
+            if self._window and (changed := pair.changed_from(self._window[-1].pair, settings.frames > 1)):
+                self._ledger.refuse(f"{changed}; pairs from before are not used any more")
                 self._window.clear()
             self._window.append(_Waiting(pair))
             gone = [each for each in self._window if not each.used][:-settings.frames]
@@ -162,9 +163,9 @@ class Worker:
             return False
         if self._answers or not self._window:
             return bool(self._answers)
-        mode = self._settings().mode
-        fresh = not self._window[-1].used
-        return fresh and (mode == "continuous" or (mode == "periodic" and time.monotonic() >= self._next_at))
+        settings, fresh = self._settings(), not self._window[-1].used
+        over = time.monotonic() >= self._begun_at + settings.period  # which may have been set just now
+        return fresh and (settings.mode == "continuous" or (settings.mode == "periodic" and over))
 
     def _work(self) -> None:
         """Register the window once, publish, and answer whoever asked for it."""
@@ -200,7 +201,7 @@ class Worker:
             elif count is not None:
                 count(outcome)
             if isinstance(outcome, Outcome) or count == self._ledger.fail:
-                self._next_at = begin + self._settings().period  # a pair that is refused costs no period
+                self._begun_at = begin  # a pair that is refused costs no period
         if isinstance(outcome, Outcome):
             self._guarded(partial(self._publish, outcome))
         with self._changed:

@@ -204,3 +204,11 @@ def test_parameters_that_cannot_be_had_are_one_sentence(parameter: str, words: s
                            text=True, capture_output=True, timeout=60, cwd=ROOT, env=os.environ | own_network())
     assert ended.returncode == 2
     assert ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1 and words in ended.stderr
+
+
+@pytest.mark.parametrize("plain", ["--help", "frames=2"])
+def test_arguments_that_would_have_no_effect_are_refused_with_the_usage(plain: str) -> None:
+    ended = subprocess.run([sys.executable, "-m", "crossi2p_ros.register_node", plain, "--ros-args", "-p", "frames:=2"],
+                           text=True, capture_output=True, timeout=60, cwd=ROOT, env=os.environ | own_network())
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1
+    assert f"takes no {plain}; usage: register_node --ros-args [-p NAME:=VALUE]" in ended.stderr

@@ -24,7 +24,8 @@ SAID_IN: dict[str, set[str]] = {
     "report.py": {"_verdict", "_verdict_on_valid", "_refusal"},
     "streams.py": {"why_no_pairs", "_why_silent"},
     "inputs.py": {"_why_not", "_events", "callback"},
-    "prior.py": {"find", "_from_tf", "_from_parameters"},
+    "prior.py": {"find", "_from_file", "_from_tf", "_from_parameters"},
+    "gates.py": {"problem"},
     "tf_owner.py": {"publish", "_through_tree", "_refuse"},
     "diagnostics.py": {"_tell"},
 }

@@ -7,17 +7,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make install, or source a distribution")
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.time import Time
 from ros_here import own_network, running_node
 from test_ros_report import outcome
 
 from crossi2p_ros.interface import DIAGNOSTIC_VALUES, DIAGNOSTICS, INPUTS, OUTPUTS, SERVICES, Topic
 from crossi2p_ros.lifecycle import NAME, RegisterNode
+from crossi2p_ros.messages.live import LiveMessages
 
 PLAIN = "plain"  # a lifecycle node of which nothing is ours
 
@@ -66,6 +69,15 @@ def pretend_to_have_registered(node: RegisterNode) -> None:
     node.guard.consider(found)
     node.ledger.count("K is zero")
     node.outputs.publish(found)
+
+
+def test_time_that_jumps_back_empties_the_tree_though_no_clock_tells(seen: Seen) -> None:
+    node = seen.node
+    node.buffer.set_transform(LiveMessages().transform(np.eye(4), 10**9, "lidar", "pan"), "test")
+    assert node.buffer.can_transform("lidar", "pan", Time())
+    assert node.inputs is not None
+    node.inputs.forget()
+    assert not node.buffer.can_transform("lidar", "pan", Time())
 
 
 def quality(profile: Any) -> str:

@@ -161,6 +161,33 @@ def test_nothing_is_drawn_while_nobody_looks() -> None:
             made.hears("overlay")
 
 
+def test_what_is_drawn_while_the_node_is_cleaned_up_is_thrown_away() -> None:
+    with stage() as made:
+        made.listen("overlay")
+        outputs = made.outputs
+        publisher, _ = outputs._pictures[0]
+        assert made.spin_until(lambda: publisher.get_subscription_count() > 0)
+        outputs._pictures[0] = publisher, lambda each: outputs.close() or Image()
+        outputs.publish(outcome())  # rclpy raises InvalidHandle where a publisher is no more
+        outputs.use(outcome())
+        outputs.close = lambda: None  # type: ignore[method-assign]
+
+
+def test_a_link_that_says_the_reference_follows_it_back() -> None:
+    with stage(tf_publish="in_use") as made:
+        outputs = made.outputs
+        outputs.follow(MOVED)  # nothing has been told yet
+        assert outputs.tf._broadcaster is None
+        outputs.use(outcome())
+        outputs.forget()
+        outputs.follow(np.eye(4))
+        assert outputs.told is not None
+        np.testing.assert_array_equal(outputs.told.registration.T_cam_lidar, np.eye(4))
+        assert outputs.tf._broadcaster is not None
+        outputs.follow(None)
+        assert outputs.tf._broadcaster is None
+
+
 def test_the_frustum_opens_where_the_camera_looks() -> None:
     camera = outcome().sample.camera
     corners = frustum_corners(camera, se3.inverse(MOVED))

@@ -50,6 +50,14 @@ def test_numbers_have_ranges_and_defaults_are_allowed() -> None:
 
 
 @pytest.mark.parametrize(("values", "words"), [
+    ({"period": "often"}, "period must be a number; it is 'often'"),
+    ({"period": True}, "period must be a number"),
+    ({"period": None}, "period must be a number"),
+    ({"frames": 5.0}, "frames must be a whole number"),
+    ({"prior.translation": [0, "x", 0]}, "must be a list of numbers"),
+    ({"image_topic": 5}, "image_topic must be text"),
+    ({"autostart": "yes"}, "autostart must be true or false"),
+    ({"mode": True}, "mode must be text"),
     ({"mode": "sometimes"}, "continuous, periodic, manual"),
     ({"sync.slop": 0.0}, "sync.slop must lie in"),
     ({"sync.time_offset": float("nan")}, "finite"),
@@ -69,6 +77,12 @@ def test_what_cannot_be_is_refused_with_the_reason(values: dict[str, Any], words
         settings_from(values)
 
 
+def test_whole_numbers_are_numbers_and_yes_is_a_word() -> None:
+    given = settings_from({"sync.max_age": 0, "prior.translation": [1, 2, 3.5], "rectified": True, "warn.age": 5})
+    assert (given.sync_max_age, given.prior_translation, given.rectified) == (0.0, (1.0, 2.0, 3.5), "yes")
+    assert type(given.warn_age) is float and settings_from({"rectified": False}).rectified == "no"
+
+
 @pytest.mark.parametrize(("given", "info"), [
     ({"image_topic": "/front/image_raw"}, "/front/camera_info"),
     ({"image_topic": "/front/image_raw/compressed"}, "/front/camera_info"),
@@ -80,3 +94,9 @@ def test_what_cannot_be_is_refused_with_the_reason(values: dict[str, Any], words
 ])
 def test_the_camera_info_lies_beside_the_image(given: dict[str, str], info: str) -> None:
     assert settings_from(given).info_topic == info
+
+
+def test_the_watch_is_set_in_the_units_that_are_written() -> None:
+    config = Settings(monitor_least_cm=7.0, monitor_least_deg=0.4, monitor_false_alarms=0.01,
+                      monitor_window=9).monitor_config
+    assert (config.least_m, config.least_deg, config.false_alarms, config.window) == (0.07, 0.4, 0.01, 9)

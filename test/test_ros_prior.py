@@ -14,7 +14,7 @@ from crossi2p_core.calibration_file import Extrinsic, write_calibration
 from crossi2p_core.errors import InputError
 from crossi2p_core.geometry import se3
 from crossi2p_core.geometry.quaternion import xyzw_from_rotation
-from crossi2p_ros.gates import why_passed_over
+from crossi2p_ros.gates import RECENT, MotionGate, why_passed_over
 from crossi2p_ros.messages.live import LiveMessages
 from crossi2p_ros.parameters import settings_from
 from crossi2p_ros.prior import Reference
@@ -66,6 +66,34 @@ def test_a_start_from_a_file(tmp_path: Path) -> None:
     np.testing.assert_allclose(start.find("lidar", "camera", SECOND), T_CAM_LIDAR, atol=1e-9)
 
 
+def test_a_file_of_other_sensors_is_no_start_and_its_offset_is_warned_of_once(tmp_path: Path) -> None:
+    path, warnings = tmp_path / "extrinsic.yaml", list[str]()
+    settings = settings_from({"prior.source": "file", "prior.file": str(path)})
+    start = Reference(lambda: settings, Buffer(), warnings.append)
+    write_calibration(path, Extrinsic(T_CAM_LIDAR, "rear", "roof", time_offset_s=0.08))
+    with pytest.raises(InputError, match="is of the LiDAR roof and the camera rear, not of roof and front"):
+        start.find("roof", "front", SECOND)
+    for _ in range(2):
+        np.testing.assert_allclose(start.find("roof", "rear", SECOND), T_CAM_LIDAR, atol=1e-9)
+    assert len(warnings) == 1 and "images are 0.08 s late" in warnings[0] and "sync.time_offset is 0;" in warnings[0]
+    settings = settings_from({"prior.source": "file", "prior.file": str(path), "sync.time_offset": 0.08})
+    other = Reference(lambda: settings, Buffer(), warnings.append)
+    assert other.find("/roof", "rear", SECOND) is not None and len(warnings) == 1
+
+
+def test_what_the_tree_said_then_counts_once_it_remembers_that_moment_no_more() -> None:
+    buffer = Buffer()
+    start = reference(buffer)
+    for second in range(1, 31):  # a pan unit
+        T = se3.make(np.eye(3), np.array([float(second), 0, 0]))
+        buffer.set_transform(MAKE.transform(T, second * SECOND, "camera", "lidar"), "test")
+    then = se3.make(np.eye(3), np.array([5.0, 0, 0]))
+    assert start.find("lidar", "camera", 5 * SECOND)[0, 3] == 30.0
+    assert start.find("lidar", "camera", 5 * SECOND, then)[0, 3] == 5.0
+    buffer.set_transform_static(MAKE.transform(T_CAM_LIDAR, 0, "rear", "lidar"), "test")  # what stands still: of now
+    np.testing.assert_allclose(start.find("lidar", "rear", SECOND, then), T_CAM_LIDAR, atol=1e-9)
+
+
 def test_there_may_be_no_start_and_an_accepted_estimate_is_one() -> None:
     start = reference(prior__source="none")
     assert start.find("lidar", "camera", SECOND) is None
@@ -97,3 +125,19 @@ def test_a_pair_taken_in_a_fast_turn_is_passed_over(turn: float, speed: float, w
         T = se3.make(np.eye(3), np.array([tenth, 0, 0]))
         buffer.set_transform(MAKE.transform(T, 10**6 + tenth * SECOND // 20, "odom", "early"), "test")
     assert not why_passed_over(settings, buffer, "early", SECOND // 20)
+
+
+def test_a_gate_that_never_hears_of_motion_says_so() -> None:
+    buffer, settings = Buffer(), settings_from({"gate.fixed_frame": "odmo"})
+    gate = MotionGate(lambda: settings, buffer)
+    for _ in range(RECENT - 1):
+        assert gate.why_passed_over("lidar", 101 * SECOND) == ""
+    assert gate.problem == "" and gate.unknown == RECENT - 1
+    gate.why_passed_over("lidar", 101 * SECOND)
+    assert "gate.fixed_frame odmo for the last 10 pairs" in gate.problem
+    settings = settings_from({"gate.fixed_frame": "odom"})
+    assert gate.problem == ""  # of which nothing has been asked yet
+    for tenth in range(20):
+        buffer.set_transform(MAKE.transform(np.eye(4), 100 * SECOND + tenth * SECOND // 10, "odom", "lidar"), "test")
+    gate.why_passed_over("lidar", 101 * SECOND)
+    assert gate.problem == "" and gate.unknown == RECENT

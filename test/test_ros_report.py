@@ -51,6 +51,7 @@ def snapshot(**changes: Any) -> Snapshot:
     ({"last": outcome("uncertain")}, WARN, "uncertain: because uncertain"),
     ({"last": outcome("uncertain"), "last_valid": None}, WARN, "no valid result yet"),
     ({"last_valid": outcome(age=61.0)}, WARN, "61 s old"),
+    ({"gate_problem": "TF tells no motion"}, WARN, "TF tells no motion"),
     ({"deviation": (0.5, 1.0)}, WARN, "0.50 deg and 1.0 cm from the reference"),
     ({"deviation": (0.1, 9.0)}, WARN, "9.0 cm from the reference"),
 ])
@@ -69,6 +70,14 @@ def test_an_old_result_is_no_fault_where_nobody_asks_for_new_ones() -> None:
     old = snapshot(last_valid=outcome(age=61.0))
     assert report(old, Settings(mode="manual")).level == OK
     assert report(old, Settings(warn_age=0.0)).level == OK
+
+
+def test_by_a_long_period_a_result_is_old_after_two_of_them() -> None:
+    rare = Settings(mode="periodic", period=100.0)
+    assert report(snapshot(last_valid=outcome(age=199.0)), rare).level == OK
+    assert "201 s old (two periods: 200 s)" in report(snapshot(last_valid=outcome(age=201.0)), rare).message
+    often = Settings(mode="periodic", period=10.0)
+    assert "61 s old (warn.age 60 s)" in report(snapshot(last_valid=outcome(age=61.0)), often).message
 
 
 def test_values_tell_all_with_units() -> None:
@@ -146,6 +155,20 @@ def test_stamps_that_lie_apart_are_told_in_milliseconds() -> None:
     assert "300 ms apart" in reason(*streams(0.3))
 
 
+def test_a_stream_that_is_delivered_late_is_no_wrong_clock() -> None:
+    image, cloud, info = (Stream(name, f"/{name}") for name in ("image", "cloud", "info"))
+    for k in range(120):
+        image.arrived(round((100 + k / 30) * 1e9), NOW - 4 + k / 30)
+        cloud.arrived(round((100 + k / 30) * 1e9), NOW - 4 + k / 30 + 0.45)
+        info.heard(NOW)
+    said = reason(image, cloud, info)
+    assert "each cloud arrives 0.45 s after the image of its moment" in said and "has to be 15 at least" in said
+    assert why_no_pairs(image, cloud, info, 0.05, NOW, lambda topic: ["Image"], queue_size=15) == ""
+    assert len(image.stamps) == len(image.stamped_at) == 120
+    image.arrived(200 * 10**9, NOW + 60)
+    assert len(image.stamps) == len(image.stamped_at) == 1
+
+
 def test_empty_stamps_and_quality_of_service_are_told() -> None:
     made = streams()
     made[1].arrived(0, NOW)
@@ -153,6 +176,7 @@ def test_empty_stamps_and_quality_of_service_are_told() -> None:
     assert "the stamps are empty, 2 so far" in reason(*made)
     made[0].qos_problem = "incompatible"
     assert reason(*made) == "/image: incompatible"
+    assert "incompatible" not in reason(*made, publishers=0)  # whoever offered it has gone
     made[0].arrived(200 * 10**9, NOW)
     assert "incompatible" not in reason(*made)
 
@@ -188,3 +212,11 @@ def test_refusals_are_counted_by_kind_and_their_number_is_bounded() -> None:
         ledger.refuse(text)
     assert len(ledger.refused()) == MOST_REASONS + 1
     assert dict(ledger.refused())[OTHER] == 200 - (MOST_REASONS - 4)
+
+
+def test_an_answer_ends_what_was_missing() -> None:
+    ledger = Ledger()
+    ledger.lack("a start")
+    assert ledger.missing
+    ledger.add(outcome())
+    assert not ledger.missing

@@ -19,8 +19,8 @@ from crossi2p_core.datasets.messages.transforms import transform_from_message
 from crossi2p_core.geometry import se3
 from crossi2p_ros.messages.live import LiveMessages
 from crossi2p_ros.outcome import Outcome
-from crossi2p_ros.ros_compat.tf2 import Buffer, StaticTransformBroadcaster, TransformListener
-from crossi2p_ros.tf_owner import SUFFIX, TransformOwner
+from crossi2p_ros.ros_compat.tf2 import Buffer, StaticTransformBroadcaster, TransformBroadcaster, TransformListener
+from crossi2p_ros.tf_owner import SUFFIX, TransformOwner, _Claim
 
 SIDE = se3.make(se3.exp_so3(np.array([0.3, 0.2, -0.1])), np.array([1.0, 2.0, 3.0]))
 OTHER_SIDE = se3.make(se3.exp_so3(np.array([-0.1, 0.4, 0.2])), np.array([0.5, -1.0, 0.2]))
@@ -98,6 +98,27 @@ def test_an_edge_that_someone_else_publishes_is_refused() -> None:
         owner.close()
 
 
+@pytest.mark.parametrize("moving", [False, True])
+def test_whoever_has_claimed_our_frame_and_left_is_forgotten(moving: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("LOOK_S", 0.1), ("CONFIRM_S", 0.5), ("MOVING_S", 0.5)):
+        monkeypatch.setattr(f"crossi2p_ros.tf_owner.{name}", seconds)
+    with tree(lidar=("base", SIDE), mount=("base", SIDE)) as (node, buffer, spin_until):
+        owner = TransformOwner(node, buffer, "", "")
+        owner.publish(outcome())
+        rival = (TransformBroadcaster if moving else StaticTransformBroadcaster)(node)
+        claim = MAKE.transform(SIDE, 0, "base", f"camera{SUFFIX}")
+        assert spin_until(lambda: (rival.sendTransform(claim), "someone else" in owner.problem)[1])
+        if moving:
+            assert spin_until(lambda: not owner.problem)
+        else:
+            assert not spin_until(lambda: not owner.problem, 1.5)  # it lives, and has said so once
+            rival.destroy()
+            assert spin_until(lambda: not owner.problem)
+        assert owner._broadcaster is not None  # told again without waiting for the next answer
+        assert owner._hangs_below("lidar") is False and "mount" in owner._foreign  # the living have said theirs again
+        owner.close()
+
+
 def test_whoever_claims_our_frame_later_gets_it_and_it_is_said() -> None:
     with tree(lidar=("base", SIDE)) as (node, buffer, spin_until):
         owner = TransformOwner(node, buffer, "", "")
@@ -110,3 +131,19 @@ def test_whoever_claims_our_frame_later_gets_it_and_it_is_said() -> None:
         assert spin_until(lambda: "someone else publishes base -> camera" in owner.problem)
         assert spin_until(lambda: node.count_publishers("/tf_static") == 2)  # the robot's and the rival's
         owner.close()
+
+
+def test_links_of_others_that_lead_in_a_circle_are_followed_once() -> None:
+    with running_node("n", own_network()) as (node, _):
+        owner = TransformOwner(node, Buffer(), "base", "mount")
+        owner._foreign = {"a": _Claim("b", True, 0.0), "b": _Claim("a", True, 0.0)}
+        assert not owner._hangs_below("a")
+        owner.close()
+
+
+def test_nothing_is_published_once_it_is_closed() -> None:
+    with tree(lidar=("base", SIDE)) as (node, buffer, _):
+        owner = TransformOwner(node, buffer, "", "")
+        owner.close()
+        owner.publish(outcome())
+        assert node.count_publishers("/tf_static") == 1
