@@ -119,12 +119,11 @@ def test_a_table_on_its_side_is_refused(tmp_path: Path) -> None:
         read_cloud(tmp_path / "cloud.npy")
 
 
-@pytest.mark.parametrize(("unit", "kind"), [(1.0, "f4"), (1e-3, "f4"), (1e-6, "f4"), (1e-9, "f8"), (1e-9, "u4")])
-@pytest.mark.parametrize("since", [0.0, 1.7e9])
+@pytest.mark.parametrize(("unit", "kind", "since"), [
+    (1.0, "f4", 0.0), (1e-3, "f4", 0.0), (1e-6, "f4", 0.0), (1e-9, "f8", 0.0), (1e-9, "u4", 0.0),
+    (1.0, "f8", 1.7e9), (1e-9, "f8", 1.7e9)])
 def test_times_are_told_by_how_long_a_scan_lasts(tmp_path: Path, unit: float, kind: str, since: float) -> None:
     seconds = np.linspace(0, 0.1, len(SCAN))
-    if since and kind != "f8":
-        pytest.skip("a time since 1970 needs 64 bits")
     npy_bytes(tmp_path / "cloud.npz", xyz=SCAN[:, :3], time=((seconds + since) / unit).astype(kind))
     assert np.allclose(read_cloud(tmp_path / "cloud.npz").time, seconds, atol=1e-6)
 
