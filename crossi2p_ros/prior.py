@@ -105,12 +105,11 @@ class Reference:
 
 
 def is_of_others(said: Extrinsic, *frames: str) -> bool:
-    """Whether a file names other frames than these, of a LiDAR and of a camera. One that has the two general names, as
-    is written where nobody knows better, names none."""
-    named = said.lidar_frame, said.camera_frame
-    if named == (Extrinsic.lidar_frame, Extrinsic.camera_frame):
-        return False
-    return [name.lstrip("/") for name in named] != [name.lstrip("/") for name in frames]
+    """Whether a file names other frames than these, of a LiDAR and of a camera. The general names, which are written
+    where nobody knows better, name nobody."""
+    named = (said.lidar_frame, Extrinsic.lidar_frame), (said.camera_frame, Extrinsic.camera_frame)
+    return any(name not in (general, "") and name.lstrip("/") != frame.lstrip("/")
+               for (name, general), frame in zip(named, frames, strict=True))
 
 
 def _from_parameters(chosen: Settings) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ SUFFIX = "_registered"
 SENT_KEPT = 100  # of our own links, to be known again when they come back
 LOOK_S = 1.0  # how often it is seen whether a publisher of static links has left,
 CONFIRM_S = 5.0  # after which those that are left have so long to say theirs again
-MOVING_S = 10.0  # for which a link on /tf counts: as long as tf2 remembers it
+MOVING_S = 10.0  # likewise of those on /tf: as long as tf2 remembers them
 LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 Numbers = tuple[str, float, float, float, float, float, float, float]
 
@@ -60,8 +59,8 @@ class TransformOwner:
         self._closed = False
         self._sent: deque[Numbers] = deque(maxlen=SENT_KEPT)
         self._foreign: dict[str, _Claim] = {}  # by child, of links that others publish
-        self._publishers: set[bytes] = set()  # of /tf_static, by now
-        self._asked_at: float | None = None  # since when the living say again what they have latched
+        self._publishers: dict[str, set[bytes]] = {}  # of either topic, by now
+        self._left_at: dict[bool, float | None] = {True: None, False: None}  # of static links and of others: the last
         self._wanted: TransformStamped | None = None  # what is told as soon as nobody else claims its frame
         self._broadcaster: StaticTransformBroadcaster | None = None
         self._mine = child
@@ -141,23 +140,36 @@ class TransformOwner:
         return self._node.create_subscription(TFMessage, TF_STATIC.name, partial(self._hear, static=True), LATCHED)
 
     def _look(self) -> None:
-        """Forget who claims a frame no more. A publisher that leaves takes nothing back, and messages do not tell whose
-        they are: so all who are left are asked again."""
+        """Whether somebody has left who may be the one that claims our frame. A publisher that leaves takes nothing
+        back, and messages do not tell whose they are: so all who are left are asked again, or heard out."""
         now = time.monotonic()
-        there = {bytes(each.endpoint_gid) for each in self._node.get_publishers_info_by_topic(TF_STATIC.name)}
-        if self._publishers - there:
+        if self._has_left(TF_STATIC.name):
             self._node.destroy_subscription(self._static_ear)
-            self._static_ear, self._asked_at = self._listen(), now
-        self._publishers = there
+            self._static_ear, self._left_at[True] = self._listen(), now
+        if self._has_left(TF.name):
+            self._left_at[False] = now
         with self._lock:
-            since = self._asked_at if self._asked_at is not None and now - self._asked_at > CONFIRM_S else -math.inf
-            mine_was_claimed = self._mine in self._foreign
-            self._foreign = {child: claim for child, claim in self._foreign.items()
-                             if claim.at >= (since if claim.static else now - MOVING_S)}
-            if since > -math.inf:
-                self._asked_at = None
-            if mine_was_claimed and self._mine not in self._foreign and self._wanted and not self._closed:
-                self._send(self._wanted)
+            self._expire(now)
+
+    def _has_left(self, topic: str) -> bool:
+        there = {bytes(each.endpoint_gid) for each in self._node.get_publishers_info_by_topic(topic)}
+        gone = self._publishers.get(topic, set()) - there
+        self._publishers[topic] = there
+        return bool(gone)
+
+    def _expire(self, now: float) -> None:
+        """A claim on our frame ends that nobody has made again since somebody left. All other links stay known: the
+        tree holds them, too. Called with the lock."""
+        for static, wait in ((True, CONFIRM_S), (False, MOVING_S)):
+            left_at = self._left_at[static]
+            if left_at is None or now - left_at <= wait:
+                continue
+            self._left_at[static] = None
+            claim = self._foreign.get(self._mine)
+            if claim is not None and claim.static is static and claim.at < left_at:
+                del self._foreign[self._mine]
+                if self._wanted is not None and not self._closed:
+                    self._send(self._wanted)
 
     def _hear(self, message: TFMessage, static: bool) -> None:
         """Remember who else gives a frame a parent; what we sent ourselves comes back to the last digit."""

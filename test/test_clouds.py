@@ -113,6 +113,14 @@ def test_bin_points_of_other_widths_are_noticed(tmp_path: Path, numbers: int) ->
         read_cloud(tmp_path / "cloud.bin")
 
 
+@pytest.mark.parametrize("none", [-1.0, -40.0])
+def test_intensities_that_are_none_or_decibels_are_no_coordinates(tmp_path: Path, none: float) -> None:
+    table = SCAN.copy()
+    table[:, 3] = none
+    (tmp_path / "cloud.bin").write_bytes(table.tobytes())
+    assert len(read_cloud(tmp_path / "cloud.bin")) == len(SCAN)
+
+
 def test_a_table_on_its_side_is_refused(tmp_path: Path) -> None:
     npy_bytes(tmp_path / "cloud.npy", table=SCAN.T.copy())
     with pytest.raises(InputError, match="transpose it"):
@@ -121,7 +129,7 @@ def test_a_table_on_its_side_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("unit", "kind", "since"), [
     (1.0, "f4", 0.0), (1e-3, "f4", 0.0), (1e-6, "f4", 0.0), (1e-9, "f8", 0.0), (1e-9, "u4", 0.0),
-    (1.0, "f8", 1.7e9), (1e-9, "f8", 1.7e9)])
+    (1.0, "f8", 1.7e9), (1e-9, "f8", 1.7e9), (1e-9, "f8", 300.0), (1e-6, "f8", 300.0)])
 def test_times_are_told_by_how_long_a_scan_lasts(tmp_path: Path, unit: float, kind: str, since: float) -> None:
     seconds = np.linspace(0, 0.1, len(SCAN))
     npy_bytes(tmp_path / "cloud.npz", xyz=SCAN[:, :3], time=((seconds + since) / unit).astype(kind))

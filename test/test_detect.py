@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import recordings as rec
+from bags import sample
 
 from crossi2p_core.datasets import Source, detect, open_source
+from crossi2p_core.datasets.bag_writer import write_bag
 from crossi2p_core.errors import InputError
 
 
@@ -46,6 +48,17 @@ def test_a_part_that_cannot_be_opened_leaves_the_others(tmp_path: Path, capsys: 
     assert "left out" in (said := capsys.readouterr().err) and "crashed.mcap" in said
     with pytest.raises(InputError, match=r"crashed\.mcap"):
         open_source(tmp_path / "bags")
+
+
+def test_a_bag_beside_what_it_was_made_of_does_not_double_it(tmp_path: Path,
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    rec.write_kitti_object(tmp_path / "b", frames=2)
+    write_bag([sample(0)], tmp_path / "bag")
+    next((tmp_path / "bag").glob("*.mcap")).rename(tmp_path / "converted.mcap")
+    shutil.rmtree(tmp_path / "bag")
+    assert len(open_source(tmp_path)) == 2 and "converted.mcap, a bag beside" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "b")
+    assert open_source(tmp_path).names == ["converted.mcap/000000"]
 
 
 def test_an_empty_address_is_no_folder() -> None:

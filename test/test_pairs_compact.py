@@ -238,7 +238,8 @@ def test_prepare_does_not_mix_sources(tmp_path: Path, other: str) -> None:
 def test_prepare_notices_another_recording_at_the_same_path(tmp_path: Path) -> None:
     rec.write_kitti_odometry(tmp_path / "usb", frames=1)
     assert prepare(open_source(tmp_path / "usb"), tmp_path / "out") == 1
-    rec.write_kitti_odometry(tmp_path / "usb", frames=2)  # more of the same is
+    rec.write_kitti_odometry(tmp_path / "usb", frames=3)  # more of the same is none, nor another part of it
+    assert prepare(open_source(tmp_path / "usb")[1:2], tmp_path / "out") == 1
     assert prepare(open_source(tmp_path / "usb"), tmp_path / "out") == 1
     (scan,) = tmp_path.glob("usb/**/000000.bin")
     rec.write_scan(scan, 7)

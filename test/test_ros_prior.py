@@ -75,6 +75,10 @@ def test_a_file_of_other_sensors_is_no_start_and_its_offset_is_warned_of_once(tm
         start.find("roof", "front", SECOND)
     for _ in range(2):
         np.testing.assert_allclose(start.find("roof", "rear", SECOND), T_CAM_LIDAR, atol=1e-9)
+    write_calibration(tmp_path / "half.yaml", Extrinsic(T_CAM_LIDAR, camera_frame="rear"))  # one name, by hand
+    by_half = settings_from({"prior.source": "file", "prior.file": str(tmp_path / "half.yaml")})
+    half = Reference(lambda: by_half, Buffer())
+    assert half.find("roof", "rear", SECOND) is not None
     assert len(warnings) == 1 and "images are 0.08 s late" in warnings[0] and "sync.time_offset is 0;" in warnings[0]
     settings = settings_from({"prior.source": "file", "prior.file": str(path), "sync.time_offset": 0.08})
     other = Reference(lambda: settings, Buffer(), warnings.append)

@@ -42,6 +42,15 @@ def test_each_robot_has_its_own_tree_and_its_own_scans(tmp_path: Path) -> None:
         np.testing.assert_allclose(source[0].T_cam_lidar, se3.inverse(moved(T_LIDAR_CAM, float(number))), atol=1e-12)
 
 
+def test_drivers_with_transforms_of_their_own_are_one_robot(tmp_path: Path) -> None:
+    with RawBag(tmp_path / "bag") as raw:
+        raw.cloud(SAMPLES[0], topic="/lidar/points")
+        raw.camera("/cam", SAMPLES[0])
+        transform(raw, "/lidar/tf_static", "base", "lidar", np.eye(4))
+        transform(raw, "/cam/tf_static", "base", "camera", T_LIDAR_CAM)
+    np.testing.assert_allclose(open_source(tmp_path / "bag")[0].T_cam_lidar, T_CAM_LIDAR, atol=1e-12)
+
+
 def test_a_depth_cameras_points_come_last(tmp_path: Path) -> None:
     with RawBag(tmp_path / "bag") as raw:
         raw.camera("/camera", SAMPLES[0])

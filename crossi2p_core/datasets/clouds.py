@@ -23,7 +23,8 @@ MAX_INTENSITY = 1e6  # a count no sensor reaches; keeps a damaged value from fla
 MAX_RING = 65535  # no sensor has as many rows; it is what drivers' uint16 holds
 ABSOLUTE_TIME = 1e4  # seconds; no scan lasts that long, so larger times are since an epoch
 UNITS = ((1.0, 20.0), (1e-3, 2.0), (1e-6, 2.0), (1e-9, 2.0))  # of floating-point times: seconds, longest scan by it
-NEGATIVE = 0.01  # share of intensities that damage may explain
+BOTH_SIDES = 0.01  # share of numbers of either sign that damage may explain
+SHIFTED = 2.0  # seconds; by finer units than seconds, times that begin later are since the sensor was switched on
 
 
 def read_cloud(path: str | Path, fields: Sequence[str] = BIN_FIELDS) -> PointCloud:
@@ -94,10 +95,15 @@ def _read_bin(path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
         raise InputError(f"the cloud {path} has {len(data)} bytes, not a whole number of {row}-byte points "
                          f"({', '.join(fields)} as float32); it is truncated or of another format")
     table = np.frombuffer(data, "<f4").reshape(-1, len(fields))  # (N, F)
-    if "intensity" in fields and (table[:, fields.index("intensity")] < 0).sum() > NEGATIVE * len(table):
+    if "intensity" in fields and _is_coordinate(table[:, fields.index("intensity")]):
         raise InputError(f"the cloud {path} has negative intensities as float32 points of {', '.join(fields)}: its "
                          "points hold more or fewer numbers; write it as .npy or .pcd, which tell how many")
     return {name: table[:, k] for k, name in enumerate(fields)}
+
+
+def _is_coordinate(values: np.ndarray) -> bool:
+    """Whether numbers lie on both sides of zero: no intensities do, be they -1 for none, or decibels."""
+    return min((values < 0).sum(), (values > 0).sum()) > BOTH_SIDES * len(values)
 
 
 def _read_numpy(path: Path, fields: Sequence[str]) -> dict[str, np.ndarray]:
@@ -160,4 +166,7 @@ def _seconds(named: Mapping[str, np.ndarray]) -> np.ndarray | None:
         return None
     first = finite.min()
     unit = next((unit for unit, longest in UNITS if (finite.max() - first) * unit <= longest), None)
-    return None if unit is None else (seconds - (first if abs(first) * unit > ABSOLUTE_TIME else 0.0)) * unit
+    if unit is None:
+        return None
+    shifted = abs(first) * unit > (ABSOLUTE_TIME if unit == 1 else SHIFTED)
+    return (seconds - (first if shifted else 0.0)) * unit

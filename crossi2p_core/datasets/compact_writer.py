@@ -117,13 +117,15 @@ def _resumable_index(source: Source, out: Path) -> dict[str, Any]:
         if origin.get("source") != identity:
             raise InputError(f"{out} was prepared from {origin.get('source')}, not from {identity}; choose another "
                              "folder")
-        if origin.get("first") not in (None, "", _digest(source)):
+        same_frame = origin.get("frame") == source.names[0]  # else another part of it is asked for, or more of it
+        if same_frame and origin.get("first") not in (None, "", _digest(source)):
             raise InputError(f"another recording lies at {source.path} than the one that {out} was prepared from; "
                              "choose another folder")
         return read_object(out / INDEX) if (out / INDEX).is_file() else {}
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"{out} is not empty and was not written by prepare; choose a new folder")
-    write_text(out / ORIGIN, json.dumps({"source": identity, "first": _digest(source)}, indent=1))
+    write_text(out / ORIGIN, json.dumps(
+        {"source": identity, "frame": source.names[0], "first": _digest(source)}, indent=1))
     return {}
 
 

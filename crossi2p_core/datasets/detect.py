@@ -58,9 +58,19 @@ def open_source(path: str | Path, camera: str | None = None, **options: Any) -> 
     if found[0][0] == path:
         source: Source = _construct(*found[0], given)
     else:
-        source = Collection(path, _parts(path, found, given))
+        source = Collection(path, _parts(path, _without_copies(found), given))
     source.options = given
     return source
+
+
+def _without_copies(found: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Without single bag files beside recordings of other kinds: converters leave them, and frames would come twice."""
+    if all(reader == "rosbag" for _, reader in found):
+        return found
+    copies = [where for where, reader in found if reader == "rosbag" and where.is_file()]
+    for where in copies:
+        print(f"crossi2p: left out: {where}, a bag beside other recordings; give it by itself", file=sys.stderr)
+    return [(where, reader) for where, reader in found if where not in copies]
 
 
 def _parts(path: Path, found: list[tuple[Path, str]], options: dict[str, Any]) -> list[tuple[str, Source]]:

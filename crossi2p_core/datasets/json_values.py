@@ -62,7 +62,7 @@ def read_camera(calibration: Mapping[str, Any], where: str, size: tuple[int, int
     model = calibration.get("distortion_model") or ""  # without a name the coefficients decide
     if not isinstance(model, str):
         raise InputError(f"distortion_model in {where} must be a word such as plumb_bob")
-    if model not in ("", "none") and "D" not in calibration:
+    if model.lower() not in ("", "none", "pinhole") and "D" not in calibration:
         raise InputError(f"{where} names the distortion_model {model} and has no D; add its coefficients")
     width, height = (_side(calibration.get(key), key, where, size and size[k]) for k, key in
                      enumerate(("width", "height")))

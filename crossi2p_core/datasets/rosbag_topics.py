@@ -37,7 +37,7 @@ def choose_topics(bag: BagFile, camera: str | None = None, image_topic: str | No
     infos = _present(bag, INFOS, "camera calibration (sensor_msgs/CameraInfo)")
     info = _one_of(bag, info_topic, infos, "info_topic")
     image = _one_of(bag, image_topic, images, "image_topic") or _choose_image(bag, camera, images, infos, info)
-    transforms, robot = _of_one_robot(bag.topics(*TRANSFORMS), image)
+    transforms, robot = _of_one_robot(bag.topics(*TRANSFORMS), image, clouds)
     cloud = _one_of(bag, cloud_topic, clouds, "cloud_topic") or min(clouds, key=lambda t: not _is_below(t, robot))
     info = info or _info_of(image, images, infos)
     if info is None:
@@ -61,12 +61,14 @@ def _one_of(bag: BagFile, wish: str | None, topics: list[str], option: str) -> s
     raise InputError(f"{bag.path} has no such {option} {wish!r}; it has {', '.join(topics)}")
 
 
-def _of_one_robot(transforms: list[str], image: str) -> tuple[list[str], str]:
+def _of_one_robot(transforms: list[str], image: str, clouds: list[str]) -> tuple[list[str], str]:
     """Those topics of transforms that tell of the robot with this camera, and its namespace: several robots' trees call
-    different frames by the same name. Empty where no namespace around the image has transforms of its own."""
+    different frames by the same name. Empty, with all topics, where there are no several robots: namespaces with
+    transforms and scans of their own; drivers may have the former alone."""
     spaces = {topic: str(PurePosixPath(topic).parent) for topic in transforms}
-    around = [space for space in spaces.values() if space != "/" and _is_below(image, space)]
-    if not around:
+    robots = {space for space in spaces.values() if space != "/" and any(_is_below(cloud, space) for cloud in clouds)}
+    around = [space for space in robots if _is_below(image, space)]
+    if len(robots) < 2 or not around:
         return transforms, ""
     robot = max(around, key=len)
     return [topic for topic, space in spaces.items() if space == "/" or _is_below(robot, space)], robot
