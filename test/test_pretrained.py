@@ -18,8 +18,10 @@ from crossi2p_core.model.image_encoder import ImageEncoder
 from crossi2p_core.model.pretrained import load_image_weights
 from crossi2p_core.model.resnet import ResNet
 from crossi2p_core.train.assemble import assemble
+from crossi2p_core.train.checkpoint import Checkpoint, save
 from crossi2p_core.train.distributed import World
 from crossi2p_core.train.read_config import read_config
+from crossi2p_core.train.resume import plain_config
 
 SMALL = ImageEncoderConfig(block="bottleneck", layers=(1, 2, 1, 1), width=8, dim=16, fine_dim=8, norm="batch")
 
@@ -101,8 +103,11 @@ def test_a_run_that_starts_from_them_keeps_their_statistics(tmp_path) -> None:
         "out": str(tmp_path), "network": {"preset": "light", "image": image},
         "sources": [{"path": "synthetic:hall?frames=1"}],
         "image_weights": str(saved(tmp_path / "resnet.pth", weights()))}))
-    trainer = assemble(read_config(tmp_path / "train.yaml"), World())
-    for model in (trainer.model, trainer.average.module):
+    settings = read_config(tmp_path / "train.yaml")
+    trainer = assemble(settings, World())
+    path = save(tmp_path / "run", Checkpoint(1, plain_config(settings), {}, "", trainer.model.state_dict()), keep=1)
+    taught_on = assemble(dataclasses.replace(settings, image_weights=None, weights=str(path)), World())
+    for model in (trainer.model, trainer.average.module, taught_on.model, taught_on.average.module):
         backbone = model.train().image_encoder.backbone
         before = backbone.bn1.running_mean.clone()
         backbone(torch.randn(2, 3, 32, 32))

@@ -56,13 +56,19 @@ class Source(Sequence[Sample]):
         return sample_facts(self.first_usable())
 
     def first_usable(self) -> Sample:
-        """The first sample that can be read, among the first few; those before it are told on stderr."""
+        """The first sample that can be read, among the first few; those before it are told on stderr. Raises the
+        first one's InputError where none can."""
+        problems = list[InputError]()
         for index in range(min(len(self), 10)):
             try:
-                return self[index]
+                sample = self[index]
             except InputError as error:
-                print(f"crossi2p: {self.names[index]} cannot be used: {error}", file=sys.stderr)
-        return self[0]
+                problems.append(error)
+                continue
+            for name, problem in zip(self.names, problems, strict=False):
+                print(f"crossi2p: {name} cannot be used: {problem}", file=sys.stderr)
+            return sample
+        raise problems[0]
 
     def describe(self) -> dict[str, Any]:
         """What is in here, ready for JSON: kind, path, frames, first, last, rigs, cameras, has_truth, has_poses.

@@ -37,10 +37,11 @@ def assemble(settings: TrainConfig, world: World) -> Trainer:
     if settings.image_weights is not None:
         told = load_image_weights(network.image_encoder, settings.image_weights)
         print(f"crossi2p: {told}", file=sys.stderr)
-        if network.image_encoder.backbone.norm == "batch":  # batches of a few pairs would unlearn them
-            network.image_encoder.backbone.freeze_statistics()
     if settings.weights is not None:
         checkpoint.load_weights(network, checkpoint.load(settings.weights, training=False).weights, settings.weights)
+    learned = settings.image_weights is not None or settings.weights is not None
+    if learned and network.image_encoder.backbone.norm == "batch":  # batches of a few pairs would unlearn statistics
+        network.image_encoder.backbone.freeze_statistics()
     teacher = None if settings.teacher is None else load_network(settings.teacher)
     task = _task(settings, teacher)
     full_grown = replace(settings.augment, shift_grows_over=0)
